@@ -1,0 +1,1 @@
+"""Trajectories to vehicle commands: tracking, vehicle limits, the drive state machine."""

@@ -1,0 +1,1 @@
+"""The four stages of VADv2 as one object without ROS."""

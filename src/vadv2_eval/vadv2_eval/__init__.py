@@ -1,0 +1,1 @@
+"""Scenes, metrics, benchmark, regression and reports."""

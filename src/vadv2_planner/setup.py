@@ -1,0 +1,16 @@
+from setuptools import find_packages, setup
+
+setup(
+    name="vadv2_planner",
+    version="0.1.0",
+    packages=find_packages(exclude=["test"]),
+    data_files=[
+        ("share/ament_index/resource_index/packages", ["resource/vadv2_planner"]),
+        ("share/vadv2_planner", ["package.xml"]),
+    ],
+    install_requires=["setuptools"],
+    maintainer="VADv2 maintainers",
+    maintainer_email="maintainers@vadv2.example",
+    license="Apache-2.0",
+    entry_points={"console_scripts": ["planner_node = vadv2_planner.planner_node:main"]},
+)

@@ -1,0 +1,1 @@
+"""Scene tokens and reasoning to candidate trajectories: anchors, truncated diffusion, validator."""

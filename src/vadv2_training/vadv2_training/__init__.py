@@ -1,0 +1,1 @@
+"""Losses, training stages and data sets."""

@@ -1,0 +1,1 @@
+"""Scene tokens to reasoning in words: prompts, token projector, reasoner, parser."""
