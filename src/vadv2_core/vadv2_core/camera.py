@@ -48,7 +48,13 @@ class CameraModel:
         object.__setattr__(self, "t_base_camera", t)
         if self.width < 1 or self.height < 1:
             raise InputError(f"image size is {self.width}x{self.height}", where, "at least 1x1")
-        if k.shape != (3, 3) or not np.isfinite(k).all() or k[0, 0] <= 0 or k[1, 1] <= 0 or abs(np.linalg.det(k)) < 1e-9:
+        if (
+            k.shape != (3, 3)
+            or not np.isfinite(k).all()
+            or k[0, 0] <= 0
+            or k[1, 1] <= 0
+            or abs(np.linalg.det(k)) < 1e-9
+        ):
             raise InputError("K is singular, not finite or not 3x3", where, "fx > 0 and fy > 0")
         if t.shape != (4, 4) or not np.isfinite(t).all():
             raise InputError("T_base_camera is not a finite 4x4 matrix", where, "a rigid transform")

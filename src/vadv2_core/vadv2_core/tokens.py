@@ -1,0 +1,94 @@
+"""What perception says of a frame: image tokens, decoded queries, ego tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vadv2_core.ego import EgoState
+from vadv2_core.geometry import Array
+from vadv2_core.stamps import Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class SceneObjects:
+    """What the object queries say, base_link at the frame's stamp; n objects, most confident first.
+
+    Attributes:
+        classes: (n,) int32 `AgentClass`.
+        confidence: (n,) float32 in [0, 1].
+        boxes: (n, 5) float32 centre x, y, yaw, length, width.
+        velocities: (n, 2) float32 m/s over ground, in base_link axes.
+        intentions: (n,) int32 `AgentIntention`.
+        intention_confidence: (n,) float32 in [0, 1].
+    """
+
+    classes: NDArray[np.int32]
+    confidence: NDArray[np.float32]
+    boxes: NDArray[np.float32]
+    velocities: NDArray[np.float32]
+    intentions: NDArray[np.int32]
+    intention_confidence: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class SceneMap:
+    """What the map queries say, base_link at the frame's stamp; m elements of p points.
+
+    Attributes:
+        classes: (m,) int32 `MapElementClass`.
+        confidence: (m,) float32 in [0, 1].
+        points: (m, p, 2) float32 polylines.
+        signal_states: (m,) int32 `SignalState` of the light that holds this element (stop lines), else UNKNOWN.
+        signal_confidence: (m,) float32 in [0, 1].
+        relevant: (m,) float32 in [0, 1], probability that it concerns the ego's path.
+    """
+
+    classes: NDArray[np.int32]
+    confidence: NDArray[np.float32]
+    points: NDArray[np.float32]
+    signal_states: NDArray[np.int32]
+    signal_confidence: NDArray[np.float32]
+    relevant: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class SceneTokens:
+    """The features of one frame, history already fused in, and what is needed to know where each one looks.
+
+    Attributes:
+        stamp: Of the anchor camera.
+        tokens: (cameras, h, w, c) float16 image tokens; zero for a camera that is not valid.
+        queries: (q, d) float16 features of the scene queries, objects first, then map, then one of the whole scene.
+        objects: The object queries in words.
+        map: The map queries in words.
+        aux: (a, d) float16 ego tokens (speed, acceleration, yaw rate, steering).
+        ego: The ego state at the stamp, as perception used it.
+        k: (cameras, 3, 3) intrinsics at token resolution, tokens as pixels.
+        t_base_camera: (cameras, 4, 4).
+        camera_stamps: (cameras,) int64.
+        t_anchor_camera_time: (cameras, 3, 3) SE(2) motion: base_link at the camera's stamp to base_link at the anchor's.
+        camera_valid: (cameras,) bool.
+        novelty: How unlike the training scenes this one is, as a multiple of the calibrated threshold (above 1:
+            unlike any); 0 where the encoder was never calibrated.
+        encoder_hash: Identifies the encoder; planner and VLM refuse another encoder's tokens.
+        model_id: Name of the checkpoint; ends in ``-untrained`` for weights made from a seed.
+    """
+
+    stamp: Stamp
+    tokens: NDArray[np.float16]
+    queries: NDArray[np.float16]
+    objects: SceneObjects
+    map: SceneMap
+    aux: NDArray[np.float16]
+    ego: EgoState
+    k: Array
+    t_base_camera: Array
+    camera_stamps: NDArray[np.int64]
+    t_anchor_camera_time: Array
+    camera_valid: NDArray[np.bool_]
+    novelty: float
+    encoder_hash: str
+    model_id: str
