@@ -1,4 +1,4 @@
-"""Model directories: ``config.json`` + ``model.safetensors``, versioned, hashed, refused by name when they do not fit."""
+"""Model directories: ``config.json`` + ``model.safetensors``, versioned, hashed, refused by name if they do not fit."""
 
 from __future__ import annotations
 

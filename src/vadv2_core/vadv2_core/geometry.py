@@ -112,7 +112,10 @@ def project_to_polyline(polyline: ArrayLike, points: ArrayLike) -> tuple[Array, 
     gap = q[..., None, :] - nearest
     distance2 = (gap**2).sum(-1)
     best = distance2.argmin(-1)[..., None]
-    take = lambda v: np.take_along_axis(v, best, -1)[..., 0]  # noqa: E731
+
+    def take(values: Array) -> Array:
+        return np.asarray(np.take_along_axis(values, best, -1)[..., 0])
+
     s = take(arc_length(p)[:-1] + u * np.sqrt(length2))
     side = np.sign(take(d[:, 0] * to[..., 1] - d[:, 1] * to[..., 0]))
     return s, side * np.sqrt(take(distance2))

@@ -69,7 +69,7 @@ class SceneTokens:
         k: (cameras, 3, 3) intrinsics at token resolution, tokens as pixels.
         t_base_camera: (cameras, 4, 4).
         camera_stamps: (cameras,) int64.
-        t_anchor_camera_time: (cameras, 3, 3) SE(2) motion: base_link at the camera's stamp to base_link at the anchor's.
+        t_anchor_camera_time: (cameras, 3, 3) SE(2): base_link at the camera's stamp to base_link at the anchor's.
         camera_valid: (cameras,) bool.
         novelty: How unlike the training scenes this one is, as a multiple of the calibrated threshold (above 1:
             unlike any); 0 where the encoder was never calibrated.

@@ -48,8 +48,8 @@ class TrajectoryCandidates:
         rationale: The intent in words; empty without a reasoning.
         sampler: ``as_intended``, ``as_released`` or the peer's name.
         steps: Denoising steps.
-        ages: Seconds by input name (``tokens``, ``ego``, ``command``, ``route``, ``reasoning``); absent inputs are left out.
-        degraded: Why the plan is less than it could be (no reasoning, untrained weights, an unlike scene); may be empty.
+        ages: Seconds by input name (``tokens``, ``ego``, ``command``, ``route``, ``reasoning``); absent ones left out.
+        degraded: Why the plan is less than it could be (no reasoning, untrained weights, unlike scene); may be empty.
         model_id: Name of the checkpoint.
     """
 

@@ -67,7 +67,7 @@ def load_vehicle(path: Path) -> VehicleConfig:
 
 @dataclass(frozen=True, slots=True)
 class VehicleState:
-    """The bicycle's state: rear-axle pose, speed m/s, acceleration m/s^2 and tyre angle rad as they are (after the lags)."""
+    """The bicycle's state after the lags: rear-axle pose, speed m/s, acceleration m/s^2, tyre angle rad."""
 
     pose: Pose2 = field(default_factory=lambda: Pose2(0.0, 0.0, 0.0))
     speed: float = 0.0
