@@ -1,0 +1,75 @@
+"""``./vadv2``: one program; every package adds its own commands to it.
+
+A module of `COMMANDS` contributes through ``register(app)``. Start-up imports these small modules and nothing heavy:
+commands import what they need when they run.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+import typer
+from vadv2_core.errors import EXIT_BAD_INPUT, InputError
+
+COMMANDS = (
+    "vadv2_bringup.replay_cli",
+    "vadv2_bringup.system_cli",
+    "vadv2_perception.cli",
+    "vadv2_vlm.cli",
+    "vadv2_planner.cli",
+    "vadv2_control.cli",
+    "vadv2_driver.cli",
+    "vadv2_sim.cli",
+    "vadv2_training.cli",
+    "vadv2_eval.cli",
+)
+"""Modules that bring commands, in the order of ``--help``; a package without commands has none."""
+
+
+def build_app() -> typer.Typer:
+    """The program with the commands of every package."""
+    app = typer.Typer(
+        name="vadv2",
+        help="Six cameras in; a driven trajectory, a control command and the reason for it, in words, out.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+    )
+    app.callback()(lambda: None)
+    for module in COMMANDS:
+        try:
+            commands = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise
+            continue
+        commands.register(app)
+    return app
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns:
+        The exit status: 0, `EXIT_BAD_INPUT` for input a user can mend (after one line on standard error), or the
+        command's own.
+    """
+    try:
+        status = build_app()(args=arguments, standalone_mode=False)
+    except InputError as error:
+        sys.stderr.write(f"vadv2: {error}\n")
+        return EXIT_BAD_INPUT
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        sys.stderr.write("vadv2: interrupted\n")
+        return 130
+    return int(status or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

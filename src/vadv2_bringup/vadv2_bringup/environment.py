@@ -1,0 +1,83 @@
+"""The environment every process of this workspace runs in: the one place where it is written.
+
+The launcher, the supervisor, the launch files and the tests take it from here. Standard library only: the launcher
+reads it with whatever ``python3`` a machine has.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+WORKSPACE = Path(__file__).resolve().parents[3]
+"""Root of the workspace: the folder of ``vadv2`` and the Makefile."""
+
+LARGE_DATA = "LARGE_DATA?max_msg_size=1MB&sockets_size=1MB&non_blocking=true"
+"""Fast DDS transports under which six cameras arrive; its defaults lose a quarter of them between processes."""
+
+DEFAULTS = {
+    "FASTDDS_BUILTIN_TRANSPORTS": LARGE_DATA,
+    # A machine on a shared network neither hears nor tells its neighbours unless its user asks for it.
+    "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+    # Threads of a pool that wait must not spin: six processes share a few cores.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "GOMP_SPINCOUNT": "0",
+    # Node output reaches the terminal line by line and in the order it was said.
+    "PYTHONUNBUFFERED": "1",
+    "RCUTILS_COLORIZED_OUTPUT": "0",
+}
+"""Set where the user has not set them."""
+
+
+def sources_distribution(environment: Mapping[str, str]) -> bool:
+    """Whether a ROS 2 distribution is sourced; its rclpy, colcon and messages are then used."""
+    return bool(environment.get("ROS_DISTRO")) and bool(environment.get("AMENT_PREFIX_PATH"))
+
+
+def _site_packages(prefix: Path) -> Path:
+    found = sorted(prefix.glob("lib/python3.*/site-packages"))
+    return found[0] if found else prefix / "lib" / "site-packages"
+
+
+def _joined(first: list[Path], rest: str) -> str:
+    parts = [str(p) for p in first]
+    parts += [p for p in rest.split(os.pathsep) if p and p not in parts]
+    return os.pathsep.join(parts)
+
+
+def runtime_environment(base: Mapping[str, str] | None = None, workspace: Path = WORKSPACE) -> dict[str, str]:
+    """The environment for a process that runs this workspace's code.
+
+    Args:
+        base: What to start from; the caller's environment by default. Its own values of `DEFAULTS` are kept.
+        workspace: Root of the workspace.
+
+    Returns:
+        A whole environment for `subprocess` or `os.execve`: the ROS prefixes, library and Python paths of the installed
+        packages and, where no distribution is sourced, of the embedded runtime; and `DEFAULTS`.
+    """
+    environment = dict(os.environ if base is None else base)
+    for name, value in DEFAULTS.items():
+        environment.setdefault(name, value)
+    installed = sorted(p.parent.parent for p in (workspace / "install").glob("*/share/ament_index"))
+    messages = workspace / "install" / "vadv2_msgs"
+    prefixes, libraries, modules = list(installed), [messages / "lib"], [_site_packages(messages)]
+    if not sources_distribution(environment):
+        venv = workspace / ".venv"
+        prefixes.append(venv)
+        libraries.append(venv / "lib")
+        libraries += sorted(_site_packages(venv).glob("ros_*.libs"))
+        # The wheels' own start-up hook sets the library path and starts Python a second time; it is set here already.
+        environment["_ROS_WHEELS_BOOTSTRAP_COMPLETE"] = "1"
+    environment["AMENT_PREFIX_PATH"] = _joined(prefixes, environment.get("AMENT_PREFIX_PATH", ""))
+    environment["LD_LIBRARY_PATH"] = _joined(libraries, environment.get("LD_LIBRARY_PATH", ""))
+    environment["PYTHONPATH"] = _joined(modules, environment.get("PYTHONPATH", ""))
+    return environment
+
+
+def workspace_python(workspace: Path = WORKSPACE) -> str:
+    """The interpreter of the workspace's environment; the running one where there is none (a container)."""
+    python = workspace / ".venv" / "bin" / "python"
+    return str(python) if python.exists() else sys.executable

@@ -1,0 +1,295 @@
+"""Prepare the workspace: system libraries, Python environment, ROS 2 runtime, messages and packages.
+
+``make setup`` runs it, and ``./vadv2`` does when something it depends on has changed. Every step is stamped with the
+digest of what it was made from, so that a second run costs a few milliseconds; an interrupted run goes on where it was.
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "src" / "vadv2_bringup")]
+
+import system_libraries  # noqa: E402
+from vadv2_bringup.environment import runtime_environment, sources_distribution  # noqa: E402
+
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+STATE = VENV / "prepared.json"
+LOG = VENV / "setup.log"
+SUPPORTED = ((3, 11), (3, 12))
+# Where the machine that built the ROS wheels kept its Python.
+FOREIGN_PREFIX = re.compile(r"/opt/python/cp\d+-cp\d+/(include/python3\.\d+|lib/python3\.\d+/site-packages)")
+
+
+class SetupError(Exception):
+    """A step that cannot go on; its text is the one line the user reads."""
+
+
+def say(line: str) -> None:
+    """One line of progress."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def digest_of(paths: list[Path], *words: str) -> str:
+    """Digest of files' names and contents and of some words."""
+    digest = hashlib.sha256("\0".join(words).encode())
+    for path in sorted(paths):
+        digest.update(str(path.relative_to(ROOT)).encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def read_state() -> dict[str, str]:
+    """Digest by step of what was prepared; empty where nothing was."""
+    try:
+        state = json.loads(STATE.read_text())
+    except (OSError, ValueError):
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def write_state(state: dict[str, str]) -> None:
+    """Record the steps that are done, whole or not at all."""
+    beside = STATE.with_suffix(".new")
+    beside.write_text(json.dumps(state, indent=1))
+    beside.replace(STATE)
+
+
+def locks() -> list[Path]:
+    """The lock files in force: a sourced distribution brings its own ROS."""
+    names = (
+        ["requirements.lock"] if sources_distribution(os.environ) else ["requirements.lock", "requirements-ros.lock"]
+    )
+    return [ROOT / name for name in names]
+
+
+def flavour() -> str:
+    """What ROS the environment was made for."""
+    return os.environ["ROS_DISTRO"] if sources_distribution(os.environ) else "wheels"
+
+
+def built_from() -> list[Path]:
+    """Files the colcon build depends on; a Python module is linked, not copied, and does not count."""
+    source = ROOT / "src"
+    patterns = ("*/package.xml", "*/setup.py", "*/setup.cfg", "*/CMakeLists.txt", "*/msg/*.msg")
+    return [path for pattern in patterns for path in source.glob(pattern)]
+
+
+def installed_names() -> list[str]:
+    """Names of the launch and configuration files: they are linked one by one, so a new one needs a build."""
+    folders = (ROOT / "launch", ROOT / "config")
+    return sorted(str(p.relative_to(ROOT)) for folder in folders for p in folder.rglob("*") if p.is_file())
+
+
+def digests() -> dict[str, str]:
+    """What each step would be stamped with if it were done now."""
+    return {
+        "system": digest_of([ROOT / "tools" / "system_libraries.py"]),
+        "packages": digest_of(locks(), flavour()),
+        "build": digest_of(built_from(), flavour(), str(ROOT), *installed_names()),
+    }
+
+
+def candidates() -> list[str]:
+    """Interpreters to try, the likeliest first."""
+    path_python = re.search(r"python(3\.\d+)", os.environ.get("PYTHONPATH", ""))
+    names = [f"python{path_python.group(1)}"] if sources_distribution(os.environ) and path_python else []
+    names += [sys.executable, "python3.11", "python3.12", "python3"]
+    names += [str(p) for p in sorted(Path.home().glob(".pyenv/versions/3.1[12].*/bin/python3"))]
+    found = (shutil.which(name) for name in names if name)
+    return list(dict.fromkeys(name for name in found if name))
+
+
+def find_python() -> str:
+    """A Python 3.11 or 3.12 that can make environments and build extensions.
+
+    Raises:
+        SetupError: naming the package that brings one.
+    """
+    probe = (
+        "import sys, os, sysconfig, importlib.util as u;"
+        "h = os.path.exists(os.path.join(sysconfig.get_path('include'), 'Python.h'));"
+        "print(sys.version_info[0], sys.version_info[1], int(u.find_spec('ensurepip') is not None), int(h))"
+    )
+    lacking = ""
+    for name in candidates():
+        answer = subprocess.run([name, "-c", probe], capture_output=True, text=True, check=False).stdout.split()
+        if len(answer) != 4:
+            continue
+        version = (int(answer[0]), int(answer[1]))
+        if version not in SUPPORTED:
+            continue
+        if answer[2:] == ["1", "1"]:
+            return name
+        lacking = f"python{version[0]}.{version[1]}-venv python{version[0]}.{version[1]}-dev"
+    if lacking and system_libraries.install(lacking.split(), say):
+        return find_python()
+    need = lacking or "python3.11 python3.11-venv python3.11-dev"
+    raise SetupError(f"no usable Python 3.11 or 3.12 on this machine: apt-get install {need}")
+
+
+def run_logged(command: list[str], environment: dict[str, str], noun: str, counted: str) -> None:
+    """Run a command into the log; on a terminal show how many lines so far began with ``counted``.
+
+    Raises:
+        SetupError: with the command's last line where it failed.
+    """
+    count, tail, shown = 0, "", time.monotonic()
+    with (
+        LOG.open("a") as log,
+        subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process,
+    ):
+        assert process.stdout is not None
+        for line in process.stdout:
+            log.write(line)
+            tail = line.strip() or tail
+            count += line.lstrip().startswith(counted)
+            if sys.stdout.isatty():
+                sys.stdout.write(f"\r      {count} {noun}\033[K")
+                sys.stdout.flush()
+            elif time.monotonic() - shown > 30:
+                shown = time.monotonic()
+                say(f"      {count} {noun}")
+    if sys.stdout.isatty():
+        sys.stdout.write("\r\033[K")
+    if process.returncode != 0:
+        raise SetupError(f"{tail} (all of it: {LOG})")
+
+
+def make_environment() -> None:
+    """A virtual environment that runs; an existing one is kept."""
+    if PYTHON.exists():
+        works = subprocess.run([str(PYTHON), "-c", "import pip"], capture_output=True, check=False).returncode == 0
+        if works:
+            return
+        shutil.rmtree(VENV)
+    system = ["--system-site-packages"] if sources_distribution(os.environ) else []
+    subprocess.run([find_python(), "-m", "venv", *system, str(VENV)], check=True)
+
+
+def forget_torn_packages(site: Path) -> None:
+    """Drop the metadata of packages whose installation was cut off, so that pip installs them again."""
+    for info in site.glob("*.dist-info"):
+        if not (info / "RECORD").exists():
+            shutil.rmtree(info)
+
+
+def site_packages() -> Path:
+    """The environment's site-packages."""
+    return next(VENV.glob("lib/python3.*/site-packages"))
+
+
+def install_packages() -> None:
+    """Install the pinned packages, mend the wheels' CMake files and put the sources on the path."""
+    forget_torn_packages(site_packages())
+    arguments = [part for lock in locks() for part in ("-r", str(lock))]
+    command = [str(PYTHON), "-m", "pip", "install", "--progress-bar", "off", *arguments]
+    environment = dict(os.environ, PIP_DISABLE_PIP_VERSION_CHECK="1", _ROS_WHEELS_BOOTSTRAP_COMPLETE="1")
+    run_logged(command, environment, "packages looked at", "Collecting")
+    mend_cmake_files()
+    paths = [str(p.parent) for p in sorted((ROOT / "src").glob("*/setup.py"))]
+    (site_packages() / "vadv2_workspace.pth").write_text("\n".join(paths) + "\n")
+
+
+def mend_cmake_files() -> None:
+    """Point the ROS wheels' CMake files to this environment: they name the Python of the machine that built them."""
+    probe = "import sysconfig as s; print(s.get_path('include'), s.get_path('purelib'), sep='\\n')"
+    include, library = subprocess.run(
+        [str(PYTHON), "-c", probe], check=True, capture_output=True, text=True
+    ).stdout.splitlines()
+    for path in (VENV / "share").rglob("*.cmake"):
+        text = path.read_text()
+        mended = FOREIGN_PREFIX.sub(lambda m: include if m.group(1).startswith("include") else library, text)
+        if mended != text:
+            path.write_text(mended)
+
+
+def build() -> None:
+    """Build messages and packages with colcon into ``install/``, and let the environment see the messages."""
+    environment = runtime_environment(workspace=ROOT)
+    environment["PATH"] = f"{VENV / 'bin'}{os.pathsep}{environment['PATH']}"
+    prefixes = [str(VENV), *filter(None, [environment.get("CMAKE_PREFIX_PATH")])]
+    environment["CMAKE_PREFIX_PATH"] = os.pathsep.join(prefixes)
+    # The build of a package starts Python children by the dozen; none of them needs the installed workspace.
+    colcon = "import sys; from colcon_core.command import main; sys.exit(main())"
+    run_logged(
+        [str(PYTHON), "-W", "ignore", "-c", colcon, "--log-base", "log", "build", "--symlink-install", "--base-paths",
+         "src", "--cmake-args", f"-DPython3_EXECUTABLE={PYTHON}", "-DBUILD_TESTING=OFF", "--no-warn-unused-cli"],
+        environment, "packages built", "Finished <<<",
+    )  # fmt: skip
+    show_messages()
+
+
+def show_messages() -> None:
+    """Link the built messages into the environment, so that its plain ``python`` imports them."""
+    messages = ROOT / "install" / "vadv2_msgs"
+    modules = next(messages.glob("lib/python3.*/site-packages"))
+    (site_packages() / "vadv2_msgs.pth").write_text(f"{modules}\n")
+    for library in messages.glob("lib/*.so"):
+        link = VENV / "lib" / library.name
+        link.unlink(missing_ok=True)
+        link.symlink_to(library)
+
+
+def prepare() -> None:
+    """Bring every step up to date; does nothing, quickly, where all are.
+
+    Raises:
+        SetupError: with one line on what is missing and what brings it.
+    """
+    wanted = digests()
+    if read_state() == wanted and PYTHON.exists() and (ROOT / "install").exists():
+        return
+    VENV.mkdir(exist_ok=True)
+    with (VENV.parent / ".venv" / ".setup-lock").open("w") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        steps = (
+            ("system", "system libraries and build tools", lambda: system_libraries.require(say)),
+            ("packages", f"Python environment in .venv ({flavour()})", install_packages),
+            ("build", "messages and packages, with colcon", build),
+        )
+        for number, (name, words, step) in enumerate(steps, start=1):
+            state = read_state()
+            if state.get(name) == wanted[name] and (name != "build" or (ROOT / "install").exists()):
+                continue
+            if name == "packages":
+                make_environment()
+            say(f"[{number}/{len(steps)}] {words} …")
+            began = time.monotonic()
+            step()
+            write_state({**read_state(), name: wanted[name]})
+            say(f"[{number}/{len(steps)}] done in {time.monotonic() - began:.0f} s")
+
+
+def main() -> int:
+    """Prepare; one line and exit 1 where that cannot be."""
+    try:
+        prepare()
+    except (SetupError, system_libraries.MissingProgramError) as error:
+        sys.stderr.write(f"setup: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("\nsetup: interrupted; the next run goes on from here\n")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(BrokenPipeError):
+        sys.exit(main())
