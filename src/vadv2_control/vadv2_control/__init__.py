@@ -1,1 +1,7 @@
 """Trajectories to vehicle commands: tracking, vehicle limits, the drive state machine."""
+
+from vadv2_control.configuration import ControlConfig
+from vadv2_control.controller import Controller
+from vadv2_control.obstacle_check import Obstacles
+
+__all__ = ["ControlConfig", "Controller", "Obstacles"]

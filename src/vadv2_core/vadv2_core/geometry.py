@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating[Any]]
+"""Any floating-point array; shapes and units are said where it is used."""
 
 
 def wrap_angle(angle: ArrayLike) -> Array:
