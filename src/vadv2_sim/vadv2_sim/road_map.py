@@ -12,11 +12,11 @@ import numpy as np
 import sumolib  # type: ignore[import-untyped]
 from shapely.geometry import LineString, Polygon
 from shapely.ops import unary_union
+
 from vadv2_core.errors import InputError
 from vadv2_core.geometry import Array, arc_length, point_at
 from vadv2_core.scene import Crossing, Lane, RoadMap, Sign, SignalHead, StopLine
 from vadv2_core.taxonomy import LaneKind, LateralAction, StopControl
-
 from vadv2_sim.town import Town, load_town
 
 HEAD_HEIGHT = 3.3

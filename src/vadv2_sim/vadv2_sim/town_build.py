@@ -10,7 +10,6 @@ from pathlib import Path
 
 from vadv2_core.errors import InputError
 from vadv2_core.files import write_bytes_atomic, write_json_atomic
-
 from vadv2_sim.town_plans import TOWN_PLANS
 
 NETCONVERT_OPTIONS = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
@@ -91,7 +92,7 @@ class TownDraft:
 
     def chain(self, names: Sequence[str], street: str) -> None:
         """Streets between each two nodes of a list."""
-        for start, end in zip(names, names[1:], strict=False):
+        for start, end in pairwise(names):
             self.street(start, end, street)
 
     def zebra(self, name: str, start: str, end: str, street: str, at: float = 0.5) -> None:
@@ -150,10 +151,7 @@ class TownDraft:
             for node, of, width in self.crossings
         ]
         # People cross the arms of a roundabout further out, never its circle.
-        for nodes_of, ring in self.roundabouts:
-            crossings += [
-                f'<crossing node="{n}" edges="{edge}" discard="true"/>' for n, edge in zip(nodes_of, ring, strict=True)
-            ]
+        crossings += [f'<crossing node="{n}" discard="true"/>' for nodes_of, _ in self.roundabouts for n in nodes_of]
         parts = {
             "nod": ("nodes", nodes),
             "edg": ("edges", edges),

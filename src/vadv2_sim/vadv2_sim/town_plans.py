@@ -10,6 +10,7 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from vadv2_sim.town_draft import TownDraft
@@ -263,9 +264,7 @@ def draw_ring(seed: int) -> TownDraft:
             nodes.append(draft.node(f"{tag}{name}", *at(angle + offset)))
         nodes.append(f"g{following}")
         angles = [angle, *(angle + offset for _, offset in stops), angle + 90.0]
-        for (a, b), (first, last) in zip(
-            zip(nodes, nodes[1:], strict=False), zip(angles, angles[1:], strict=False), strict=True
-        ):
+        for (a, b), (first, last) in zip(pairwise(nodes), pairwise(angles), strict=True):
             shape = [at(first + (last - first) * u) for u in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)]
             draft.one_way(a, b, "ring_plus" if a.startswith("i") else "ring", shape)
             draft.one_way(b, a, "ring", tuple(reversed(shape)))
