@@ -1,0 +1,179 @@
+"""What the planner's networks read, as tensors with a batch axis; and how a frame becomes one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vadv2_core.geometry import inverse_transform3
+from vadv2_core.command import DrivingCommand, Route
+from vadv2_core.ego import EgoState
+from vadv2_core.geometry import Array, Pose2, arc_length, heading_at, point_at
+from vadv2_core.tokens import SceneTokens
+from vadv2_planner.motion import present_motion
+from vadv2_planner.text import TEXT_LENGTH, command_ids
+
+ROUTE_DISTANCES = np.array(
+    [0.0, 2.5, 5.0, 7.5, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0, 65.0, 80.0, 100.0, 125.0, 150.0]
+)
+"""Where the route is read, m ahead of the ego."""
+ROUTE_FEATURES = 5
+"""x, y, cos and sin of the heading, and whether the route reaches that far."""
+EGO_FEATURES = 5
+"""vx, ax, v * yaw rate, yaw rate, steering angle; about unit size."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannerBatch:
+    """Inputs of b samples.
+
+    Attributes:
+        tokens: (b, cameras, h, w, c) image tokens, zero where a camera is not valid.
+        projection: (b, cameras, 3, 4) base_link at the anchor stamp to homogeneous token pixels, ego motion included.
+        camera_valid: (b, cameras) float, 1 where valid.
+        queries: (b, q, dq) scene queries.
+        aux: (b, a, da) ego tokens.
+        ego: (b, EGO_FEATURES) ego state, scaled.
+        velocity: (b, 2) of the rear axle now, m/s: the motion begins with it.
+        acceleration: (b, 2) likewise, m/s^2.
+        action: (b,) int64 `DrivingAction`.
+        distance: (b, 1) m to where the command applies, / 50.
+        text: (b, TEXT_LENGTH) int64 token ids of the command's text, 0 for none.
+        route: (b, len(ROUTE_DISTANCES), ROUTE_FEATURES) scaled; zero without one.
+        route_valid: (b, 1) float.
+        reasoning: (b, dr) embedding; zero without one.
+        reasoning_valid: (b, 1) float.
+        reasoning_age: (b, 1) s.
+    """
+
+    tokens: Tensor
+    projection: Tensor
+    camera_valid: Tensor
+    queries: Tensor
+    aux: Tensor
+    ego: Tensor
+    velocity: Tensor
+    acceleration: Tensor
+    action: Tensor
+    distance: Tensor
+    text: Tensor
+    route: Tensor
+    route_valid: Tensor
+    reasoning: Tensor
+    reasoning_valid: Tensor
+    reasoning_age: Tensor
+
+    def to(self, device: torch.device | str) -> PlannerBatch:
+        """The same batch on a device."""
+        return PlannerBatch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+    @classmethod
+    def stack(cls, batches: list[PlannerBatch]) -> PlannerBatch:
+        """Join batches along the batch axis."""
+        return cls(**{f.name: torch.cat([getattr(b, f.name) for b in batches]) for f in fields(cls)})
+
+
+def camera_projections(k: Array, t_base_camera: Array, t_anchor_camera_time: Array) -> Array:
+    """(cameras, 3, 4) matrices from base_link at the anchor's stamp to homogeneous token pixels.
+
+    Args:
+        k: (cameras, 3, 3) at token resolution.
+        t_base_camera: (cameras, 4, 4).
+        t_anchor_camera_time: (cameras, 3, 3) SE(2), base_link at the camera's stamp to base_link at the anchor's.
+    """
+    out = np.zeros((len(k), 3, 4))
+    for i in range(len(k)):
+        motion = np.eye(4)
+        motion[:2, :2] = t_anchor_camera_time[i][:2, :2]
+        motion[:2, 3] = t_anchor_camera_time[i][:2, 2]
+        out[i] = k[i] @ (inverse_transform3(t_base_camera[i]) @ inverse_transform3(motion))[:3]
+    return out
+
+
+def ego_features(ego: EgoState) -> Array:
+    """(EGO_FEATURES,) of an ego state, scaled to about one."""
+    v = ego.speed
+    steering = 0.0 if ego.steering_angle is None else ego.steering_angle
+    scaled = np.array([v / 10.0, ego.acceleration[0] / 3.0, v * ego.yaw_rate / 3.0, ego.yaw_rate, steering * 2.0])
+    return np.clip(scaled, -5.0, 5.0)
+
+
+def route_features(route: Route, pose: Pose2) -> Array:
+    """(len(ROUTE_DISTANCES), ROUTE_FEATURES): the route ahead of a pose, in its frame.
+
+    The route is entered at its place nearest to the ego; what it does not reach is flagged and held at its end.
+    """
+    points = pose.inverse_transform(route.points)
+    along = arc_length(points)
+    s = float(along[-1])
+    a, d = points[:-1], np.diff(points, axis=0)
+    u = np.clip(-(a * d).sum(-1) / np.maximum((d**2).sum(-1), 1e-12), 0.0, 1.0)
+    nearest = int(np.hypot(*(a + u[:, None] * d).T).argmin())
+    start = float(along[nearest] + u[nearest] * (along[nearest + 1] - along[nearest]))
+    at = start + ROUTE_DISTANCES
+    xy = point_at(points, at)
+    yaw = heading_at(points, np.minimum(at, s))
+    reached = (at <= s + 1e-6).astype(np.float64)
+    return np.stack([xy[:, 0] / 50.0, xy[:, 1] / 50.0, np.cos(yaw), np.sin(yaw), reached], axis=-1)
+
+
+def make_batch(
+    tokens: SceneTokens | None,
+    ego: EgoState,
+    command: DrivingCommand,
+    route: Route | None,
+    embedding: Array | None,
+    embedding_age: float,
+    reasoning_channels: int,
+) -> PlannerBatch:
+    """One frame as a batch of one, float32.
+
+    Args:
+        tokens: The frame; None for planners that need no pictures (their picture tensors are empty).
+        ego: At the frame's stamp.
+        command: What to do next.
+        route: In odom; None for none.
+        embedding: (reasoning_channels,) of the VLM; None for none.
+        embedding_age: Its age, s.
+        reasoning_channels: Length of the embedding that the network expects.
+    """
+
+    def tensor(values: object) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(np.asarray(values, dtype=np.float32)))[None]
+
+    velocity, acceleration = present_motion(ego)
+    has_route = route is not None and len(route.points) >= 2
+    points = route_features(route, ego.pose) if route is not None and has_route else None
+    if tokens is None:
+        picture = {
+            "tokens": torch.zeros(1, 0, 1, 1, 1),
+            "projection": torch.zeros(1, 0, 3, 4),
+            "camera_valid": torch.zeros(1, 0),
+            "queries": torch.zeros(1, 0, 1),
+            "aux": torch.zeros(1, 0, 1),
+        }
+    else:
+        picture = {
+            "tokens": tensor(tokens.tokens),
+            "projection": tensor(camera_projections(tokens.k, tokens.t_base_camera, tokens.t_anchor_camera_time)),
+            "camera_valid": tensor(tokens.camera_valid),
+            "queries": tensor(tokens.queries),
+            "aux": tensor(tokens.aux),
+        }
+    return PlannerBatch(
+        **picture,
+        ego=tensor(ego_features(ego)),
+        velocity=tensor(velocity),
+        acceleration=tensor(acceleration),
+        action=torch.tensor([int(command.action)]),
+        distance=tensor([np.clip(command.distance, 0.0, 200.0) / 50.0]),
+        text=torch.from_numpy(command_ids(command.text))[None, :TEXT_LENGTH],
+        route=tensor(np.zeros((len(ROUTE_DISTANCES), ROUTE_FEATURES)) if points is None else points),
+        route_valid=tensor([float(points is not None)]),
+        reasoning=tensor(np.zeros(reasoning_channels) if embedding is None else embedding),
+        reasoning_valid=tensor([float(embedding is not None)]),
+        reasoning_age=tensor([0.0 if embedding is None else embedding_age]),
+    )

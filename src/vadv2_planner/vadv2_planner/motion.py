@@ -1,0 +1,115 @@
+"""From sixteen regressed waypoints to a motion at 10 Hz whose speeds and accelerations are its own derivatives.
+
+A waypoint every half second says little about acceleration: two centimetres of regression noise are half a m/s^2. So
+the emitted motion is the curve of least jerk near the waypoints that begins with the ego's present velocity and
+acceleration (a smoothing spline in the sense of Reinsch 1967 on a 10 Hz grid). It is linear in the waypoints and in
+the present motion, so that it is three constant matrices and training goes through it.
+
+base_link is the rear axle, and a rear axle moves where it points: yaw is the direction of motion, held at rest.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from vadv2_core.ego import EgoState
+from vadv2_core.geometry import Array
+from vadv2_core.trajectory import PLAN_POINTS, PLAN_RATE_HZ
+
+KNOTS = 16
+"""Waypoints of an anchor: every 0.5 s for 8 s."""
+KNOT_INTERVAL = 0.5
+"""Seconds between waypoints."""
+JERK_WEIGHT = 0.0005
+"""s^6: motion faster than about 4 rad/s is taken for noise of the waypoints."""
+REST_SPEED = 0.2
+"""m/s: below it the direction of motion is held rather than followed."""
+
+
+@lru_cache(maxsize=8)
+def motion_matrices(knots: int = KNOTS, points: int = PLAN_POINTS) -> tuple[Array, Array, Array]:
+    """The smoother as matrices: positions = A @ waypoints + bv * velocity + ba * acceleration, each axis by itself.
+
+    Returns:
+        A (points, knots), bv (points,) s, ba (points,) s^2. Waypoints are at 0.5 s, points at 0.1 s, first at one
+        interval; the position at time zero is the origin.
+    """
+    dt = 1.0 / PLAN_RATE_HZ
+    at_knots = np.zeros((knots, points))
+    at_knots[np.arange(knots), (np.arange(1, knots + 1) * round(KNOT_INTERVAL / dt)) - 1] = 1.0
+    # Third differences over [p(-2dt), p(-dt), p(0), p(dt), ...]; the first three follow from the present motion.
+    rows = points
+    difference = np.zeros((rows, points + 3))
+    for i in range(rows):
+        difference[i, i : i + 4] = np.array([-1.0, 3.0, -3.0, 1.0]) / dt**3
+    past_velocity = np.array([-2.0 * dt, -dt, 0.0])
+    past_acceleration = np.array([2.0 * dt**2, 0.5 * dt**2, 0.0])
+    jerk = difference[:, 3:]
+    weight = JERK_WEIGHT * dt / KNOT_INTERVAL
+    normal = at_knots.T @ at_knots + weight * jerk.T @ jerk
+    solve = np.linalg.solve(normal, np.concatenate([at_knots.T, -weight * jerk.T @ difference[:, :3]], axis=1))
+    a, past = solve[:, :knots], solve[:, knots:]
+    return a, past @ past_velocity, past @ past_acceleration
+
+
+def positions_from_waypoints(waypoints: Array, velocity: Array, acceleration: Array) -> Array:
+    """Waypoints (..., k, 2) at 0.5 s to positions (..., 5k, 2) at 10 Hz.
+
+    Args:
+        waypoints: base_link at the stamp, m.
+        velocity: (2,) or (..., 2) of the ego now, m/s.
+        acceleration: Likewise, m/s^2, centripetal part included.
+    """
+    a, bv, ba = motion_matrices(waypoints.shape[-2], 5 * waypoints.shape[-2])
+    return np.asarray(
+        a @ waypoints + bv[:, None] * np.asarray(velocity)[..., None, :] + ba[:, None] * acceleration[..., None, :]
+    )
+
+
+def present_motion(ego: EgoState) -> tuple[Array, Array]:
+    """Velocity and acceleration (2,) at the rear axle as the motion begins: no slip, centripetal from the yaw rate."""
+    v = max(ego.speed, 0.0)
+    limited = float(np.clip(ego.acceleration[0], -8.0, 4.0))
+    # At rest an accelerometer still shows a slope; a motion must not begin with it.
+    longitudinal = limited if v > 0.5 else max(limited, 0.0) if v > REST_SPEED else 0.0
+    lateral = float(np.clip(v * ego.yaw_rate, -6.0, 6.0))
+    return np.array([v, 0.0]), np.array([longitudinal, lateral])
+
+
+def motion_from_positions(positions: Array, speed: float, horizon: float) -> Array:
+    """Positions (..., n, 2) at 10 Hz, from 0.1 s on, to points (..., m, 6) [t, x, y, yaw, v, a].
+
+    Yaw, v and a are derivatives of the positions (central differences); v is along the yaw and not negative.
+
+    Args:
+        positions: base_link at the stamp, m.
+        speed: Of the ego now, m/s.
+        horizon: Seconds to emit, 0.1 .. n / 10.
+    """
+    dt = 1.0 / PLAN_RATE_HZ
+    p = np.asarray(positions, dtype=np.float64)
+    n = p.shape[-2]
+    start = np.zeros((*p.shape[:-2], 1, 2))
+    whole = np.concatenate([start, p], axis=-2)
+    velocity = np.empty_like(p)
+    velocity[..., :-1, :] = (whole[..., 2:, :] - whole[..., :-2, :]) / (2.0 * dt)
+    velocity[..., -1, :] = (1.5 * whole[..., -1, :] - 2.0 * whole[..., -2, :] + 0.5 * whole[..., -3, :]) / dt
+    direction = np.zeros((*p.shape[:-2], 2))
+    direction[..., 0] = 1.0
+    yaw = np.empty(p.shape[:-1])
+    v = np.empty(p.shape[:-1])
+    for i in range(n):
+        along = velocity[..., i, :] + REST_SPEED * direction
+        length = np.maximum(np.hypot(along[..., 0], along[..., 1]), 1e-9)
+        direction = along / length[..., None]
+        yaw[..., i] = np.arctan2(direction[..., 1], direction[..., 0])
+        v[..., i] = np.maximum((velocity[..., i, :] * direction).sum(-1), 0.0)
+    speeds = np.concatenate([np.full((*v.shape[:-1], 1), max(speed, 0.0)), v], axis=-1)
+    a = np.empty_like(v)
+    a[..., :-1] = (speeds[..., 2:] - speeds[..., :-2]) / (2.0 * dt)
+    a[..., -1] = (speeds[..., -1] - speeds[..., -2]) / dt
+    t = np.broadcast_to(dt * np.arange(1, n + 1), v.shape)
+    points = np.stack([t, p[..., 0], p[..., 1], np.unwrap(yaw, axis=-1), v, a], axis=-1)
+    return np.asarray(points[..., : round(horizon * PLAN_RATE_HZ), :])
