@@ -12,6 +12,9 @@ from vadv2_core.ego import EgoState
 from vadv2_core.stamps import Stamp
 from vadv2_core.vehicle import VehicleConfig
 
+_CAP_APPROACH = 1.5
+"""m/s below the present speed that a speed cap asks for at most at a time: about 1.5 m/s^2 of braking."""
+
 
 class LongitudinalState(Enum):
     """What the longitudinal controller is doing (Autoware's names)."""
@@ -58,11 +61,14 @@ class LongitudinalController:
         correction = min(max(config.station_gain * lag, -config.max_station_speed), config.max_station_speed)
         planned = path.speed_at(ahead)
         wanted = max(planned + correction, 0.0)
-        self.target_speed = min(wanted, speed_limit)
-        feedforward = path.acceleration_at(ahead)
-        if self.target_speed < wanted or planned <= 0.0:
-            # A capped target no longer moves with the plan: feeding its acceleration forward would push past the cap.
-            feedforward = min(feedforward, 0.0) if planned > 0.0 else 0.0
+        feedforward = path.acceleration_at(ahead) if planned > 0.0 else 0.0
+        capped = wanted > speed_limit
+        self.target_speed = wanted
+        if capped:
+            # A cap that falls below the present speed is approached gently, without winding the integral up; the plan's
+            # own acceleration no longer belongs to the target and would push past it.
+            self.target_speed = max(speed_limit, ego.speed - _CAP_APPROACH)
+            feedforward = min(feedforward, 0.0)
         # The vehicle's own speed at the end of its lag, so that a moving target is met and not chased.
         error = self.target_speed - max(ego.speed + ego.acceleration[0] * config.preview, 0.0)
         return self.pid.update(
@@ -74,7 +80,7 @@ class LongitudinalController:
             feedforward=feedforward,
             dt=dt,
             limits=(-self.vehicle.max_deceleration, self.vehicle.max_acceleration),
-            freeze_integrator=freeze_integrator,
+            freeze_integrator=freeze_integrator or capped,
         )
 
     def _next_state(self, path: ReferencePath, speed: float, time: float, remaining: float) -> None:

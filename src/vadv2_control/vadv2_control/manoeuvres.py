@@ -21,7 +21,8 @@ from vadv2_core.vehicle import VehicleConfig, VehicleState, step_vehicle
 
 _START: Stamp = stamp_from_seconds(1000.0)
 _PLAN_PERIOD = 0.1
-_PLAN_LATENCY = 0.1
+PLAN_LATENCY = 0.1
+"""Seconds from a frame to the plan made from it, as the stand-in planner has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +205,7 @@ def drive_course(course: Course, config: ControlConfig, vehicle: VehicleConfig) 
         time = index * config.period
         ego = _ego(state, time, vehicle)
         if time >= next_plan - 1e-9:
-            plans.append((time + (_PLAN_LATENCY if index else 0.0), plan_along(course, time, ego)))
+            plans.append((time + (PLAN_LATENCY if index else 0.0), plan_along(course, time, ego)))
             next_plan += _PLAN_PERIOD
         ready = [plan for available, plan in plans if available <= time + 1e-9]
         command, _ = controller.step(ready[-1] if ready else None, ego, ego.stamp)
