@@ -74,8 +74,6 @@ def test_round_trip_through_a_bag(name: str, plugin: StoragePlugin, tmp_path: Pa
 def test_constants_are_the_taxonomy(kind: type, enum: type[IntEnum], prefix: str) -> None:
     names = (n for n in dir(type(kind)) if n[0].isalpha() and n.isupper() and n.startswith(prefix))
     constants = {n: getattr(kind, n) for n in names}
-        n: getattr(kind, n) for n in dir(type(kind)) if n[0].isalpha() and n.isupper() and n.startswith(prefix)
-    }
     assert {prefix + member.name: int(member) for member in enum} == constants
 
 
