@@ -9,7 +9,7 @@ import pytest
 
 from vadv2_core.ego import EgoState
 from vadv2_core.geometry import Pose2
-from vadv2_perception.odometry import OdometryBuffer, OdometryConfig
+from vadv2_core.odometry import OdometryBuffer, OdometryConfig
 
 MS = 1_000_000
 
