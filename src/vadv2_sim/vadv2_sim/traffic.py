@@ -1,0 +1,311 @@
+"""The town's traffic: a running SUMO simulation read as agents and signal states."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vadv2_core.config import parameter, validate
+from vadv2_core.geometry import Pose2
+from vadv2_core.scene import Agent
+from vadv2_core.taxonomy import AgentClass, AgentIntention, Cause, SignalState
+from vadv2_core.vehicle import VehicleConfig
+from vadv2_sim.demand import Demand
+from vadv2_sim.intentions import Intent, person_intent, vehicle_intent
+from vadv2_sim.road_map import TownMap
+from vadv2_sim.street_furniture import CAR_COLORS, RoadWorks, parked_vehicles
+from vadv2_sim.sumo_session import close_sumo, start_sumo, step_sumo
+from vadv2_sim.town import Town
+
+EGO = "ego"
+"""The ego's name in SUMO."""
+
+_CLASSES = {
+    "car": AgentClass.CAR,
+    "van": AgentClass.CAR,
+    "reckless": AgentClass.CAR,
+    "truck": AgentClass.TRUCK,
+    "bus": AgentClass.BUS,
+    "motorcycle": AgentClass.MOTORCYCLE,
+    "bicycle": AgentClass.BICYCLE,
+    "emergency": AgentClass.EMERGENCY_VEHICLE,
+}
+_STATES = {
+    "r": SignalState.RED,
+    "y": SignalState.YELLOW,
+    "g": SignalState.GREEN,
+    "u": SignalState.RED_YELLOW,
+    "o": SignalState.OFF,
+    "s": SignalState.RED,
+}
+_CLOTHES = ((170, 44, 52), (40, 70, 130), (60, 60, 64), (200, 180, 60), (50, 110, 70), (140, 90, 140))
+_RIGHT, _LEFT, _HAZARD, _BRAKE = 1, 2, 4, 8
+INTENT_EVERY = 3
+"""Steps between two readings of one vehicle's intention (they are spread over the steps)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficConfig:
+    """How full the streets are and how far the truth reaches."""
+
+    vehicles: int = parameter(-1, "Moving vehicles in town; -1 for the town's own number.", minimum=-1, maximum=2000)
+    pedestrians: int = parameter(-1, "People in town; -1 for the town's own number.", minimum=-1, maximum=2000)
+    warmup: float = parameter(25.0, "Traffic runs for so long before the drive.", unit="s", minimum=0.0, maximum=600.0)
+    radius: float = parameter(
+        110.0, "Agents and signals nearer to the ego are in the Scene.", unit="m", minimum=20.0, maximum=1000.0
+    )
+
+    def __post_init__(self) -> None:
+        validate(self, "traffic")
+
+
+@dataclass(slots=True)
+class _Known:
+    """What stays the same about a vehicle or person, and its last reading."""
+
+    cls: AgentClass
+    length: float
+    width: float
+    height: float
+    color: tuple[int, int, int]
+    phase: int
+    intent: Intent = (AgentIntention.KEEPS, Cause.UNKNOWN)
+    fresh: bool = False
+
+
+class Traffic:
+    """Traffic of one drive; one at a time in a process.
+
+    Args:
+        town: The town.
+        town_map: Its map.
+        seed: Of everything random here; equal seeds give equal states.
+        config: Numbers and radius.
+        ego: The ego's sizes, which the others see.
+    """
+
+    def __init__(self, town: Town, town_map: TownMap, seed: int, config: TrafficConfig, ego: VehicleConfig) -> None:
+        self.map, self.config, self._ego = town_map, config, ego
+        self.sumo: Any = start_sumo(town.net, seed, ego.length, ego.width)
+        self.rng = random.Random(seed * 7919 + 13)
+        facts = town.facts
+        self.demand = Demand(
+            self.sumo,
+            town_map.road,
+            town_map.net,
+            self.rng,
+            facts.vehicles if config.vehicles < 0 else config.vehicles,
+            facts.pedestrians if config.pedestrians < 0 else config.pedestrians,
+        )
+        self._turns = {s: town_map.road.lanes[m].turn for s, m in town_map.lane_of.items() if s.startswith(":")}
+        self._known: dict[str, _Known] = {}
+        self._steps = 0
+        self.things: list[Agent] = list(parked_vehicles(town_map.road, facts.seed, facts.parked_share))
+        self._thing_places = self._places()
+        self.closed: set[str] = set()
+        self.overrides: dict[str, Intent] = {}
+        signals = sorted(town_map.signal_links)
+        self._signal_names = signals
+        self._signal_lamps = [town_map.signal_links[s] for s in signals]
+        self._signal_places = _signal_places(town_map, signals)
+
+    def start(self, ego: tuple[float, float] | None = None) -> None:
+        """Fill the streets and run them warm; nobody is put near ``ego``."""
+        self.demand.fill()
+        for _ in range(round(self.config.warmup / 0.1)):
+            self.step(ego)
+
+    def step(self, ego: tuple[float, float] | None) -> None:
+        """Advance traffic by 0.1 s.
+
+        Raises:
+            InputError: if SUMO died.
+        """
+        self.demand.step(ego)
+        step_sumo()
+        self._steps += 1
+
+    def close(self) -> None:
+        """End the simulation."""
+        close_sumo()
+
+    def add_things(self, things: tuple[Agent, ...]) -> None:
+        """Put static agents (cones, a wreck) into the streets."""
+        self.things += things
+        self._thing_places = self._places()
+
+    def close_lane(self, works: RoadWorks) -> None:
+        """Take a lane from traffic and set its cones up."""
+        self.closed.add(works.lane)
+        self.sumo.lane.setDisallowed(works.lane, ["all"])
+        lanes = self.map.road.lanes
+        edge = works.lane.rpartition("_")[0]
+        open_beside = [
+            lane for lane in lanes.values() if lane.id.rpartition("_")[0] == edge and lane.id not in self.closed
+        ]
+        reached = {_exit_edge(self.map, s) for lane in open_beside for s in lane.successors}
+        for successor in lanes[works.lane].successors:
+            if _exit_edge(self.map, successor) not in reached:
+                self.demand.lost_turns.add((edge, _exit_edge(self.map, successor)))
+        self.add_things(works.agents)
+
+    # The ego, as the others see it.
+
+    def put_ego(self, pose: Pose2, edges: tuple[str, ...]) -> None:
+        """Add the ego to traffic at a rear-axle pose, on its way along ``edges``."""
+        name = f"ego_{self._steps}"
+        self.sumo.route.add(name, edges)
+        self.sumo.vehicle.add(EGO, name, "ego", departLane="free", departPos="0", departSpeed="0")
+        self.sumo.vehicle.setSpeedMode(EGO, 0)
+        self.sumo.vehicle.setLaneChangeMode(EGO, 0)
+        self.move_ego(pose)
+
+    def move_ego(self, pose: Pose2) -> None:
+        """Say where the ego is; call it before `step`."""
+        front = self._ego.length - self._ego.rear_overhang
+        x, y = pose.x + front * math.cos(pose.yaw), pose.y + front * math.sin(pose.yaw)
+        self.sumo.vehicle.moveToXY(EGO, "", -1, x, y, angle=90.0 - math.degrees(pose.yaw), keepRoute=2)
+
+    def has_ego(self) -> bool:
+        """Whether SUMO still knows the ego (it takes a vehicle off at the end of its route)."""
+        return EGO in self.sumo.vehicle.getIDList() or EGO in self.sumo.simulation.getPendingVehicles()
+
+    # What is out there.
+
+    def signals(self, x: float, y: float) -> dict[str, SignalState]:
+        """States of the signals within the radius of a point."""
+        if not self._signal_names:
+            return {}
+        near = np.hypot(self._signal_places[:, 0] - x, self._signal_places[:, 1] - y) < self.config.radius
+        texts: dict[str, str] = {}
+        states = {}
+        for index in np.flatnonzero(near):
+            light, link = self._signal_lamps[index]
+            if light not in texts:
+                texts[light] = self.sumo.trafficlight.getRedYellowGreenState(light)
+            states[self._signal_names[index]] = _STATES.get(texts[light][link].lower(), SignalState.UNKNOWN)
+        return states
+
+    def agents(self, x: float, y: float) -> list[Agent]:
+        """Everyone and everything within the radius of a point, the ego left out."""
+        found = []
+        vehicle, radius2 = self.sumo.vehicle, self.config.radius**2
+        for name in vehicle.getIDList():
+            px, py = vehicle.getPosition(name)
+            if (px - x) ** 2 + (py - y) ** 2 < radius2 and name != EGO:
+                found.append(self._vehicle(name, px, py))
+        person = self.sumo.person
+        for name in person.getIDList():
+            px, py = person.getPosition(name)
+            if (px - x) ** 2 + (py - y) ** 2 < radius2:
+                found.append(self._person(name, px, py))
+        if len(self.things):
+            near = np.hypot(self._thing_places[:, 0] - x, self._thing_places[:, 1] - y) < self.config.radius
+            found += [self.things[k] for k in np.flatnonzero(near)]
+        return found
+
+    def _vehicle(self, name: str, px: float, py: float) -> Agent:
+        vehicle = self.sumo.vehicle
+        known = self._known.get(name) or self._meet_vehicle(name)
+        yaw = math.radians(90.0 - vehicle.getAngle(name))
+        speed, acceleration = vehicle.getSpeed(name), vehicle.getAcceleration(name)
+        lane, bits = vehicle.getLaneID(name), vehicle.getSignals(name)
+        if name in self.overrides:
+            known.intent = self.overrides[name]
+        elif not known.fresh or (self._steps + known.phase) % INTENT_EVERY == 0:
+            known.intent = vehicle_intent(self.sumo, self._turns, name, speed, acceleration, lane, bits)
+            known.fresh = True
+        c, s = math.cos(yaw), math.sin(yaw)
+        indicator = 2 if bits & _HAZARD else 1 if bits & _LEFT else -1 if bits & _RIGHT else 0
+        return Agent(
+            name,
+            known.cls,
+            px - 0.5 * known.length * c,
+            py - 0.5 * known.length * s,
+            math.remainder(yaw, 2.0 * math.pi),
+            known.length,
+            known.width,
+            known.height,
+            (speed * c, speed * s),
+            acceleration,
+            self.map.lane_of.get(lane),
+            known.intent[0],
+            known.intent[1],
+            indicator,
+            bool(bits & _BRAKE),
+            known.cls == AgentClass.EMERGENCY_VEHICLE,
+            known.color,
+        )
+
+    def _person(self, name: str, px: float, py: float) -> Agent:
+        person = self.sumo.person
+        known = self._known.get(name) or self._meet_person(name)
+        yaw = math.radians(90.0 - person.getAngle(name))
+        speed, lane = person.getSpeed(name), person.getLaneID(name)
+        if name in self.overrides:
+            known.intent = self.overrides[name]
+        elif not known.fresh or (self._steps + known.phase) % INTENT_EVERY == 0:
+            known.intent = person_intent(lane, speed, person.getNextEdge(name))
+            known.fresh = True
+        return Agent(
+            name,
+            AgentClass.PEDESTRIAN,
+            px,
+            py,
+            math.remainder(yaw, 2.0 * math.pi),
+            known.length,
+            known.width,
+            known.height,
+            (speed * math.cos(yaw), speed * math.sin(yaw)),
+            0.0,
+            self.map.lane_of.get(lane),
+            known.intent[0],
+            known.intent[1],
+            color=known.color,
+        )
+
+    def _meet_vehicle(self, name: str) -> _Known:
+        vehicle = self.sumo.vehicle
+        kind = vehicle.getTypeID(name).partition("@")[0]
+        cls = _CLASSES.get(kind, AgentClass.CAR)
+        choice = random.Random(name)
+        color = {
+            AgentClass.BUS: (206, 168, 36),
+            AgentClass.EMERGENCY_VEHICLE: (235, 235, 235),
+            AgentClass.TRUCK: choice.choice(((210, 210, 214), (60, 92, 140), (150, 52, 44), (90, 96, 90))),
+        }.get(cls, choice.choice(CAR_COLORS))
+        size = vehicle.getLength(name), vehicle.getWidth(name), vehicle.getHeight(name)
+        return self._remember(name, _Known(cls, *size, color, _phase(name)))
+
+    def _meet_person(self, name: str) -> _Known:
+        choice = random.Random(name)
+        color = choice.choice(
+            ((170, 44, 52), (40, 70, 130), (60, 60, 64), (200, 180, 60), (50, 110, 70), (140, 90, 140))
+        )
+        height = round(choice.uniform(1.5, 1.9), 2)
+        return self._remember(name, _Known(AgentClass.PEDESTRIAN, 0.5, 0.55, height, color, _phase(name)))
+
+    def _remember(self, name: str, known: _Known) -> _Known:
+        self._known[name] = known
+        return known
+
+    def _places(self) -> np.ndarray:
+        return np.array([(a.x, a.y) for a in self.things], dtype=np.float64).reshape(-1, 2)
+
+
+def _phase(name: str) -> int:
+    return sum(name.encode()) % INTENT_EVERY
+
+
+def _exit_edge(town_map: TownMap, connector: str) -> str:
+    return town_map.road.lanes[connector].successors[0].rpartition("_")[0]
+
+
+def _signal_places(town_map: TownMap, signals: list[str]) -> np.ndarray:
+    places = {c.signal: c.polygon.mean(axis=0) for c in town_map.road.crossings if c.signal}
+    places |= {lane.signal: lane.centerline[0] for lane in town_map.road.lanes.values() if lane.signal}
+    return np.array([places.get(s, np.full(2, 1e9)) for s in signals], dtype=np.float64).reshape(-1, 2)
