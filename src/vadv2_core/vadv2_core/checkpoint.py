@@ -45,7 +45,7 @@ def save_checkpoint(
     directory: Path, *, kind: str, model_id: str, config: dict[str, Any], tensors: Tensors
 ) -> Checkpoint:
     """Write a checkpoint; the weights first, so that a config never points at weights that are not there."""
-    data = save({name: np.ascontiguousarray(t) for name, t in tensors.items()}, metadata={"format": "np"})
+    data = save({name: np.asarray(t, order="C") for name, t in tensors.items()}, metadata={"format": "np"})
     digest = hashlib.sha256(data).hexdigest()
     write_bytes_atomic(directory / WEIGHTS_NAME, data)
     write_json_atomic(
