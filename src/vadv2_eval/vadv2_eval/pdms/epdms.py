@@ -86,7 +86,7 @@ class EpdmsMeasures:
     @property
     def product(self) -> Array:
         """(p,) product of the multiplicative metrics."""
-        return np.prod([self.metrics[name] for name in MULTIPLICATIVE], axis=0)
+        return np.asarray(np.prod([self.metrics[name] for name in MULTIPLICATIVE], axis=0))
 
 
 def measure(scene: PdmsScene, batch: ProposalBatch) -> EpdmsMeasures:
@@ -165,8 +165,8 @@ def lane_drift_step(scene: PdmsScene, batch: ProposalBatch) -> Indices:
     shapely.prepare(line)
     points = shapely.points(batch.centres.reshape(-1, 2))
     far = (shapely.distance(line, points) > LANE_DEVIATION).reshape(batch.headings.shape)
-    counter = np.zeros(len(far), dtype=np.int64)
-    lost = np.full(len(far), -1, dtype=np.int64)
+    counter: Indices = np.zeros(len(far), dtype=np.int64)
+    lost: Indices = np.full(len(far), -1, dtype=np.int64)
     for k in range(far.shape[1]):
         skipped = batch.flags.centre_in_intersection[:, k]
         counter = np.where(skipped, counter, np.where(far[:, k], counter + 1, 0))

@@ -90,7 +90,7 @@ def raw_progress(centerline: Array, centres: Array) -> Array:
     """(p,) arc length of the centreline between the feet of the first and the last box centre, at least 0."""
     line = shapely.LineString(centerline)
     start, end = (shapely.line_locate_point(line, shapely.points(centres[:, k])) for k in (0, -1))
-    return np.maximum(end - start, 0.0)
+    return np.asarray(np.maximum(end - start, 0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +123,11 @@ def _bearing_cosine(batch: ProposalBatch, table: TrackTable, pairs: Overlaps) ->
 
 def _until_dropped(pairs: Overlaps, drops: Mask, tracks: int) -> Mask:
     """Which pairs come no later than their proposal's and track's first dropping pair (pairs are in time order)."""
-    group = pairs.proposal * max(tracks, 1) + pairs.track
-    _, group = np.unique(group, return_inverse=True)
+    group = pairs.proposal * tracks + pairs.track
     rank = np.arange(len(group))
-    first = np.full(group.max() + 1 if len(group) else 0, len(group), dtype=np.int64)
-    np.minimum.at(first, group[drops], rank[drops])
+    first = np.full(int(group.max()) + 1 if len(group) else 0, len(group), dtype=np.int64)
+    dropping = np.flatnonzero(drops)[::-1]
+    first[group[dropping]] = rank[dropping]  # of equal places the last assignment stays: the earliest pair
     return np.asarray(rank <= first[group])
 
 

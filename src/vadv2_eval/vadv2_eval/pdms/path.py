@@ -50,4 +50,4 @@ def reference_paths(poses: ArrayLike, dt: float, start: ArrayLike, steps: int) -
     share = (place - before)[:, None]
     path = world[:, before] * (1.0 - share) + world[:, before + 1] * share
     path[:, :, 2] = wrap_angle(path[:, :, 2])
-    return path
+    return np.asarray(path)

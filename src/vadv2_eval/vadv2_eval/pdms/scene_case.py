@@ -60,7 +60,7 @@ def _numbers(value: Any, columns: int, where: str, *, rows: int | None = None, l
 
 
 def _vector(value: Any, length: int, where: str) -> Array:
-    return _numbers([value], length, where, rows=1)[0]
+    return _numbers([value], length, where, rows=1).reshape(length)
 
 
 def _positive(value: Any, where: str) -> float:

@@ -107,7 +107,7 @@ def boxes_touch(a: Array, a_size: tuple[Array, Array], b: Array, b_size: tuple[A
 
 def _touch(
     dx: Array, dy: Array, a_cos: Array, a_sin: Array, b_cos: Array, b_sin: Array,
-    a_size: tuple[Array, Array], b_size: tuple[Array, Array],
+    a_size: tuple[Array | float, Array | float], b_size: tuple[Array, Array],
 ) -> Mask:  # fmt: skip
     c = np.abs(a_cos * b_cos + a_sin * b_sin)
     s = np.abs(a_cos * b_sin - a_sin * b_cos)
@@ -162,7 +162,7 @@ def find_overlaps(
         empty = np.zeros(0, dtype=np.int64)
         return Overlaps(empty, empty, empty, empty)
     proposal, step, look, track = (np.concatenate(column) for column in zip(*found, strict=True))
-    order = np.lexsort((track, look, step, proposal))
+    order = np.argsort(((proposal * centres.shape[1] + step) * 100 + look) * len(table.tokens) + track)
     return Overlaps(proposal[order], step[order], look[order], track[order])
 
 

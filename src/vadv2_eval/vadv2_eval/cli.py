@@ -1,0 +1,66 @@
+"""The commands of evaluation: ``vadv2 eval ...``, ``vadv2 bench pdms``, ``vadv2 regress ...``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def _group(app: typer.Typer, name: str, text: str) -> typer.Typer:
+    """The sub-app of that name: another package's, where it made one before."""
+    for group in app.registered_groups:
+        if group.name == name and group.typer_instance is not None:
+            return group.typer_instance
+    made = typer.Typer(help=text, no_args_is_help=True)
+    app.add_typer(made, name=name)
+    return made
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    evaluate = _group(app, "eval", "Scores, labelled with their convention and explained.")
+    bench = _group(app, "bench", "How fast a part is, as JSON.")
+    evaluate.command("pdms")(pdms)
+    bench.command("pdms")(bench_pdms)
+
+
+def pdms(
+    file: Annotated[Path, typer.Argument(help="Case file, .json or .json.gz (format pdms-cases-1).")],
+    out: Annotated[Path | None, typer.Option("--json", help="Write {cases: [{id, v1, v2}]} here.")] = None,
+    causes: Annotated[Path | None, typer.Option(help="Write why each sub-score lost points here, JSON.")] = None,
+    pictures: Annotated[Path | None, typer.Option(help="Draw every case with a lost point into this folder.")] = None,
+) -> None:
+    """PDMS (NAVSIM v1.1) and EPDMS (NAVSIM v2.2) of a case file.
+
+    Every stage is written: path, profiles, simulated states, flags, sub-scores, scores with and without the human
+    filter. A case that cannot be read is left out with one line; the status is then 2.
+
+    Example: `vadv2 eval pdms cases.json.gz --json scores.json --pictures out/`
+    """
+    from vadv2_eval.pdms.case_file import score_file
+
+    status = score_file(file, out, causes, pictures)
+    raise typer.Exit(status)
+
+
+def bench_pdms(
+    out: Annotated[Path | None, typer.Option("--json", help="Write the seconds here.")] = None,
+    cases: Annotated[Path | None, typer.Option(help="Case file; default: the public cases of the tests.")] = None,
+    repeats: Annotated[int, typer.Option(help="Runs a figure; the best counts.", min=1)] = 3,
+) -> None:
+    """Seconds for 1, 256 and 4096 proposals of one scene, on one core, for the slowest case and for 40 tracks.
+
+    Example: `vadv2 bench pdms --json out/bench_pdms.json`
+    """
+    from vadv2_core.files import write_json_atomic
+    from vadv2_eval.pdms.benchmark import benchmark
+    from vadv2_eval.pdms.case_file import PUBLIC_CASES
+    from vadv2_eval.pdms.scene_case import read_cases
+
+    result = benchmark(read_cases(cases or PUBLIC_CASES), repeats)
+    typer.echo(json.dumps(result, indent=2))
+    if out is not None:
+        write_json_atomic(out, result)
