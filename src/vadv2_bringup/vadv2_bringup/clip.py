@@ -28,9 +28,9 @@ from vadv2_core.ego import EgoState
 from vadv2_core.errors import InputError
 from vadv2_core.files import read_json
 from vadv2_core.geometry import Array, Pose2, wrap_angle
+from vadv2_core.odometry import carried, interpolated
 from vadv2_core.stamps import Stamp, seconds_between
 from vadv2_core.taxonomy import DrivingAction
-from vadv2_perception.odometry import carried, interpolated
 
 CLIP_NAME = "clip.json"
 ODOMETRY_PERIOD = 50_000_000
