@@ -1,0 +1,48 @@
+"""The words around the scene: the prompt before the answer and the fixed frame of the answer itself.
+
+A whole sequence is: user turn (scene slots or images, command, ego) · ``<reason>`` · own earlier intents · flag queries
+· action · cause · intent · scene · trace. Pieces are tokenised one by one and joined, in training as on the road.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vadv2_core.command import DrivingCommand
+from vadv2_core.ego import EgoState
+from vadv2_core.language.lexicon import FLAG
+from vadv2_core.reasoning import Reasoning
+from vadv2_core.taxonomy import DrivingAction, EdgeCaseFlag
+
+REASON_TOKEN = "<reason>"
+"""Last token of the prefill; the hidden state over it is the reasoning embedding."""
+FLAG_QUERIES = tuple(f" {FLAG.phrases[flag][0]}?" for flag in EdgeCaseFlag)
+"""One a flag, by its value; yes or no is read from the logits after its last token."""
+YES, NO = " yes", " no"
+PAST_HEADER, FLAGS_HEADER = "\nearlier:", "\nflags:"
+ACTION_HEADER, ACTION_COMMA, CAUSE_HEADER = "\naction:", ",", "\ncause:"
+INTENT_HEADER, SCENE_HEADER, TRACE_HEADER = "\nintent:", "\nscene:", "\ntrace:"
+MAX_PAST_CHARACTERS = 120
+
+INSTRUCTIONS = (
+    "You drive the car whose surround cameras these are. Answer in lines: flags (each edge case yes or no), "
+    "action (keep, accelerate, decelerate or stop, then straight, left turn, right turn, left change or right change), "
+    "cause (two words at most), intent (one sentence with its reason), scene (two sentences), "
+    "trace (numbered steps that end in the action)."
+)
+"""For a model that was not trained on this form."""
+
+
+def user_text(command: DrivingCommand, ego: EgoState, *, instructions: bool) -> str:
+    """The words of the user turn: what is asked and how fast the ego is."""
+    action = "" if command.action is DrivingAction.UNKNOWN else f" [{command.action.name.lower().replace('_', ' ')}]"
+    distance = f" in {round(command.distance)} m" if command.distance >= 1.0 else ""
+    said = f" {command.text.strip()}" if command.text.strip() else " none"
+    words = f"command:{said}{action}{distance}\nspeed: {max(round(ego.speed), 0)} m/s"
+    return f"{INSTRUCTIONS}\n{words}" if instructions else words
+
+
+def past_text(past: Sequence[Reasoning], limit: int) -> str:
+    """What the ego said before, newest last: at most ``limit`` intents of bounded length; empty for none."""
+    recent = [r.intent.strip()[:MAX_PAST_CHARACTERS] for r in past[-limit:] if r.intent.strip()] if limit else []
+    return f"{PAST_HEADER} " + " ".join(recent) if recent else ""

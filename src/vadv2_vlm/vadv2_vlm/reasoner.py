@@ -1,0 +1,144 @@
+"""The reasoner: scene tokens and a command in, an embedding and a reason in words out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vadv2_core.command import DrivingCommand
+from vadv2_core.reasoning import Reasoning, ReasoningEmbedding
+from vadv2_core.stamps import Stamp
+from vadv2_core.tokens import SceneTokens
+from vadv2_vlm import prompt
+from vadv2_vlm.config import SlotConfig, VlmConfig
+from vadv2_vlm.decoding import AnswerDecoder, Budget
+from vadv2_vlm.language_model import Continuation, load_language_model
+from vadv2_vlm.model import VlmModel, flag_query_ids, normalise
+from vadv2_vlm.parser import whole_sentences
+from vadv2_vlm.slots import scene_slots, token_batch
+from vadv2_vlm.tiny import untrained_directory
+
+
+class Reasoner:
+    """Says what is there, what to do and why.
+
+    The **reasoning embedding** is the hidden state of the language model's last layer (after its final norm) over the
+    last token of the prefill (``<reason>`` where the tokenizer knows it), scaled to root mean square 1. It sees the
+    scene, the command and the ego state; the words, which also see the ego's own earlier intents, go on from it.
+
+    Args:
+        directory: A VLM checkpoint of this project, or any image-text-to-text model's directory (its token projector is
+            then untrained); None for the tiny model with weights from the config's seed.
+        config: How it runs.
+
+    Raises:
+        InputError: for a directory that does not load.
+    """
+
+    def __init__(self, directory: Path | None, config: VlmConfig) -> None:
+        self._config = config
+        source = directory if directory is not None else untrained_directory(Path(config.cache), config.seed)
+        self._language = load_language_model(str(source), precision=config.precision, device=config.device)
+        self._decoder = AnswerDecoder(self._language)
+        self._flag_ids, self._flag_ends = flag_query_ids(self._language)
+        self._model: VlmModel | None = None
+        self.model_id = f"vlm-{source.name}" if directory is None else f"vlm-{source.name}-untrained"
+
+    @property
+    def embedding_size(self) -> int:
+        """Length of a reasoning embedding."""
+        return self._language.hidden_size
+
+    @property
+    def licence(self) -> str:
+        """The language model's licence, as its files state it."""
+        return self._language.licence
+
+    @torch.inference_mode()
+    def embed(self, tokens: SceneTokens, command: DrivingCommand) -> ReasoningEmbedding:
+        """The embedding of one frame, at the cost of one prefill.
+
+        Raises:
+            InputError: for tokens of other channels or of another encoder than it was trained with.
+        """
+        return self._embedding(self._begin(tokens, command), tokens.stamp)
+
+    @torch.inference_mode()
+    def reason(
+        self,
+        tokens: SceneTokens,
+        command: DrivingCommand,
+        past: Sequence[Reasoning] = (),
+        seconds: float | None = None,
+    ) -> Reasoning:
+        """The words for one frame.
+
+        Args:
+            tokens: Of the frame.
+            command: What is asked.
+            past: Own earlier reasonings, oldest first; the last few condition this one.
+            seconds: Bound on the time it may take; None for none, so that the answer depends on its inputs alone.
+
+        Raises:
+            InputError: as `embed`.
+        """
+        started = time.monotonic()
+        return self._answer(self._begin(tokens, command), tokens.stamp, past, started, seconds)
+
+    def _begin(self, tokens: SceneTokens, command: DrivingCommand) -> Continuation:
+        model = self._ready(tokens)
+        text = prompt.user_text(command, tokens.ego, instructions=not self._language.knows_form)
+        ids = self._language.prompt_ids(text, model.slots.count)
+        batch = token_batch([scene_slots(tokens, model.slots)]).to(self._language.device)
+        return self._language.begin(model.embed_inputs(torch.tensor([ids], device=self._language.device), batch))
+
+    def _ready(self, tokens: SceneTokens) -> VlmModel:
+        if self._model is None:
+            # An untrained door takes the size of the first tokens it sees.
+            slots = SlotConfig(image_channels=tokens.tokens.shape[-1], query_channels=tokens.queries.shape[-1])
+            with torch.random.fork_rng(devices=[]), torch.inference_mode(False):
+                torch.manual_seed(self._config.seed)
+                self._model = VlmModel(self._language, slots).eval().requires_grad_(False).to(self._language.device)
+        return self._model
+
+    def _embedding(self, state: Continuation, stamp: Stamp) -> ReasoningEmbedding:
+        vector = normalise(state.hidden)[0].cpu().numpy()
+        if not np.isfinite(vector).all():
+            vector = np.zeros_like(vector)
+        return ReasoningEmbedding(stamp, vector, self.model_id)
+
+    def _answer(
+        self, state: Continuation, stamp: Stamp, past: Sequence[Reasoning], started: float, seconds: float | None
+    ) -> Reasoning:
+        language = self._language
+        assert self._model is not None
+        if earlier := prompt.past_text(past, self._config.past_traces):
+            language.proceed(state, language.encode(earlier))
+        hidden = language.proceed(state, self._flag_ids)
+        flags = torch.sigmoid(self._model.flag_logits(hidden[list(self._flag_ends)])).cpu().numpy()
+        budget = Budget(self._config.max_tokens, None if seconds is None else started + seconds)
+        answer = self._decoder.decode(state, budget)
+
+        def text(header: str) -> str:
+            said = answer.texts.get(header, "")
+            return whole_sentences(said) if answer.truncated else said
+
+        return Reasoning(
+            stamp=stamp,
+            scene_description=text(prompt.SCENE_HEADER),
+            intent=text(prompt.INTENT_HEADER),
+            cause=answer.cause[0],
+            flag_probabilities=np.nan_to_num(flags.astype(np.float32), nan=0.5),
+            trace=text(prompt.TRACE_HEADER),
+            longitudinal=answer.longitudinal[0],
+            longitudinal_confidence=answer.longitudinal[1],
+            lateral=answer.lateral[0],
+            lateral_confidence=answer.lateral[1],
+            model_id=self.model_id,
+            inference_time=time.monotonic() - started,
+            truncated=answer.truncated,
+        )

@@ -1,0 +1,150 @@
+"""What the token door reads of a frame: a few ordered slots of numbers, small enough to be cached by the million."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vadv2_core.errors import InputError
+from vadv2_core.taxonomy import AgentClass, AgentIntention, MapElementClass, SignalState
+from vadv2_core.tokens import SceneTokens
+from vadv2_vlm.config import SlotConfig
+
+MAP_POINTS = 4
+OBJECT_FEATURES = len(AgentClass) + len(AgentIntention) + 15
+MAP_FEATURES = len(MapElementClass) + len(SignalState) + 2 * MAP_POINTS + 4
+EGO_FEATURES = 8
+_RANGE = 50.0
+
+
+@dataclass(frozen=True, slots=True)
+class SceneSlots:
+    """One frame's slots; every array float16, rows that are not filled are zero.
+
+    Attributes:
+        ego: (EGO_FEATURES,) speed, accelerations, yaw rate, steering, whether it is known, novelty, 1.
+        objects: (objects, OBJECT_FEATURES) class, intention, place, heading, size, velocity, time to reach.
+        map: (map_elements, MAP_FEATURES) class, signal state, points, confidences.
+        queries: (q, query_channels) all scene queries.
+        cameras: (cameras, image_channels) mean image token.
+        rays: (cameras, 3) viewing direction x, y in base_link, and 1 where the camera is valid.
+    """
+
+    ego: NDArray[np.float16]
+    objects: NDArray[np.float16]
+    map: NDArray[np.float16]
+    queries: NDArray[np.float16]
+    cameras: NDArray[np.float16]
+    rays: NDArray[np.float16]
+
+
+@dataclass(slots=True)
+class TokenBatch:
+    """`SceneSlots` of several frames, stacked: the same fields, float32 tensors with a batch dimension first."""
+
+    ego: torch.Tensor
+    objects: torch.Tensor
+    map: torch.Tensor
+    queries: torch.Tensor
+    cameras: torch.Tensor
+    rays: torch.Tensor
+
+    def to(self, device: torch.device | str) -> TokenBatch:
+        """The batch on a device."""
+        return TokenBatch(*(getattr(self, f.name).to(device) for f in fields(self)))
+
+
+def _one_hot(index: int, size: int) -> NDArray[np.float32]:
+    row = np.zeros(size, dtype=np.float32)
+    if 0 <= index < size:
+        row[index] = 1.0
+    return row
+
+
+def _object_rows(tokens: SceneTokens, count: int) -> NDArray[np.float32]:
+    o = tokens.objects
+    rows = np.zeros((count, OBJECT_FEATURES), dtype=np.float32)
+    if len(o.classes) == 0:
+        return rows
+    x, y = o.boxes[:, 0], o.boxes[:, 1]
+    # What is behind or to the side matters less to the next seconds than what is in front.
+    order = np.argsort(np.hypot(np.where(x < 0.0, 2.0 * x, x), 1.5 * y), kind="stable")[:count]
+    speed = max(tokens.ego.speed, 0.5)
+    for row, i in enumerate(order):
+        box, velocity = o.boxes[i], o.velocities[i]
+        rows[row] = np.concatenate(
+            [
+                _one_hot(int(o.classes[i]), len(AgentClass)),
+                _one_hot(int(o.intentions[i]), len(AgentIntention)) * o.intention_confidence[i],
+                [1.0, o.confidence[i], box[0] / _RANGE, box[1] / _RANGE, np.hypot(box[0], box[1]) / _RANGE],
+                [np.clip(box[1] / 4.0, -2.0, 2.0), np.clip(box[0] / speed / 5.0, -2.0, 2.0)],
+                [np.cos(box[2]), np.sin(box[2]), box[3] / 10.0, box[4] / 4.0],
+                [velocity[0] / 10.0, velocity[1] / 10.0, np.hypot(*velocity) / 10.0, float(np.hypot(*velocity) < 0.5)],
+            ]
+        )
+    return rows
+
+
+def _map_rows(tokens: SceneTokens, count: int) -> NDArray[np.float32]:
+    m = tokens.map
+    rows = np.zeros((count, MAP_FEATURES), dtype=np.float32)
+    if len(m.classes) == 0:
+        return rows
+    held = (m.signal_states > 0) | (m.classes == MapElementClass.STOP_LINE) | (m.classes == MapElementClass.CROSSING)
+    order = np.argsort(-(m.relevant * m.confidence + held), kind="stable")[:count]
+    pick = np.linspace(0, m.points.shape[1] - 1, MAP_POINTS).round().astype(int)
+    for row, i in enumerate(order):
+        points = m.points[i, pick]
+        rows[row] = np.concatenate(
+            [
+                _one_hot(int(m.classes[i]), len(MapElementClass)),
+                _one_hot(int(m.signal_states[i]), len(SignalState)) * m.signal_confidence[i],
+                points.ravel() / _RANGE,
+                [1.0, m.confidence[i], m.relevant[i], np.clip(points[:, 0].mean() / 15.0, -2.0, 2.0)],
+            ]
+        )
+    return rows
+
+
+def scene_slots(tokens: SceneTokens, config: SlotConfig) -> SceneSlots:
+    """The slots of a frame.
+
+    Raises:
+        InputError: where the encoder's channels are not those of the projector.
+    """
+    for name, got, want in (
+        ("image tokens", tokens.tokens.shape[-1], config.image_channels),
+        ("scene queries", tokens.queries.shape[-1], config.query_channels),
+    ):
+        if got != want:
+            raise InputError(f"{name} have {got} channels", "scene tokens", f"{want}, as the reasoner was made for")
+    e = tokens.ego
+    steering = e.steering_angle
+    ego = np.array(
+        [e.velocity[0] / 10.0, e.acceleration[0] / 3.0, e.acceleration[1] / 3.0, e.yaw_rate]
+        + [0.0 if steering is None else steering, float(steering is not None), min(tokens.novelty, 4.0), 1.0]
+    )
+    n = min(config.cameras, tokens.tokens.shape[0])
+    cameras = np.zeros((config.cameras, config.image_channels), dtype=np.float32)
+    rays = np.zeros((config.cameras, 3), dtype=np.float32)
+    cameras[:n] = tokens.tokens[:n].astype(np.float32).mean(axis=(1, 2))
+    rays[:n, :2] = tokens.t_base_camera[:n, :2, 2]
+    rays[:n, 2] = tokens.camera_valid[:n]
+    half = [
+        a.astype(np.float16)
+        for a in (ego, _object_rows(tokens, config.objects), _map_rows(tokens, config.map_elements))
+    ]
+    return SceneSlots(half[0], half[1], half[2], tokens.queries, cameras.astype(np.float16), rays.astype(np.float16))
+
+
+def token_batch(slots: Sequence[SceneSlots]) -> TokenBatch:
+    """Slots of several frames as one batch."""
+
+    def stack(name: str) -> torch.Tensor:
+        return torch.from_numpy(np.stack([getattr(s, name) for s in slots]).astype(np.float32))
+
+    return TokenBatch(*(stack(f.name) for f in fields(SceneSlots)))
