@@ -1,0 +1,169 @@
+"""A town as one mesh in square chunks, with a raster of its shadows and street light."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vadv2_core.geometry import Array
+from vadv2_core.scene import RoadMap
+from vadv2_core.taxonomy import LaneKind
+
+from vadv2_sim.renderer.atmosphere import direction, main_direction
+from vadv2_sim.renderer.blocks import CELL, Blocks, Raster, place_blocks
+from vadv2_sim.renderer.mesh import VERTEX_FLOATS, MeshBuilder
+from vadv2_sim.renderer.palette import Layer, SemanticClass
+from vadv2_sim.renderer.streets import (
+    GROUND_Z,
+    KERB_Z,
+    add_arrows,
+    add_crossings,
+    add_lane_lines,
+    add_posts,
+    add_surfaces,
+    plan_streets,
+)
+
+CHUNK = 48.0
+"""Side of a chunk, m."""
+MARGIN = 60.0
+"""How far houses and trees reach beyond the roads, m."""
+SUN_ELEVATION = 0.85
+"""Of the sun that the baked shadows belong to, rad."""
+
+
+@dataclass(frozen=True, slots=True)
+class City:
+    """Everything of a town that does not move.
+
+    Attributes:
+        vertices: (n, `VERTEX_FLOATS`) float32, chunk by chunk.
+        chunks: (k, 2) first vertex and count.
+        low, high: (k, 3) corners of each chunk's bounds.
+        bake: (h, w, 2) uint8: sunlit share, street light; row 0 at the low y.
+        origin: World x, y of the bake's low corner.
+        extent: Its size, m.
+        lamps: (n, 2) street lamps.
+        low_sun: Azimuth of a low sun, rad.
+        walks: (h, w) uint8, 1 on pavements; the bake's cells.
+    """
+
+    vertices: NDArray[np.float32]
+    chunks: NDArray[np.int64]
+    low: Array
+    high: Array
+    bake: NDArray[np.uint8]
+    origin: Array
+    extent: Array
+    lamps: Array
+    low_sun: float
+    walks: NDArray[np.uint8]
+
+    def ground_height(self, points: Array) -> Array:
+        """Height (n,) of the ground under world points (n, 2): the kerb's on a pavement, else 0."""
+        cells = np.floor((points - self.origin) / CELL).astype(int)
+        h, w = self.walks.shape
+        inside = (cells >= 0).all(axis=1) & (cells[:, 0] < w) & (cells[:, 1] < h)
+        x, y = np.clip(cells[:, 0], 0, w - 1), np.clip(cells[:, 1], 0, h - 1)
+        return np.where(inside & (self.walks[y, x] > 0), KERB_Z, 0.0)
+
+
+def _bounds(road_map: RoadMap) -> tuple[Array, Array]:
+    points = [lane.centerline for lane in road_map.lanes.values()] + list(road_map.drivable)
+    stacked = np.concatenate(points) if points else np.zeros((1, 2))
+    return stacked.min(axis=0) - MARGIN, stacked.max(axis=0) + MARGIN
+
+
+def _bake(raster: Raster, blocks: Blocks, low_sun: float) -> NDArray[np.uint8]:
+    """Shadows of houses and trees, and pools of street light, seen from above."""
+    h, w = raster.taken.shape
+    lit = np.full((h, w), 255, dtype=np.uint8)
+    toward = direction(low_sun + 0.9, SUN_ELEVATION)
+    slide = -toward[:2] / toward[2]
+    for corners, height in blocks.footprints:
+        points = np.concatenate([corners, corners + slide * height]).astype(np.float32)
+        hull = cv2.convexHull(points)[:, 0]
+        cv2.fillPoly(lit, [raster.cells(hull)], 70)
+    for x, y, radius, height in blocks.trees:
+        centre = np.array([x, y]) + slide * (height - radius)
+        column, row = raster.cells(centre)
+        cv2.ellipse(
+            lit, (int(column), int(row)), (int(radius / CELL * 1.2), int(radius / CELL)),
+            float(np.degrees(low_sun + 0.9)), 0, 360, 110, -1,
+        )  # fmt: skip
+    lit = cv2.GaussianBlur(lit, (5, 5), 0.9)
+    light = np.zeros((h, w), dtype=np.float32)
+    reach = int(22 / CELL)
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1] * CELL
+    pool = 1.25 / (1.0 + (x**2 + y**2) / 45.0) ** 1.5
+    pool *= np.clip(1.0 - np.hypot(x, y) / 22.0, 0, 1)
+    for lamp in blocks.lamps:
+        column, row = (int(v) for v in raster.cells(np.array(lamp)))
+        y0, y1, x0, x1 = max(row - reach, 0), min(row + reach + 1, h), max(column - reach, 0), min(column + reach + 1, w)
+        if y0 < y1 and x0 < x1:
+            oy, ox = row - reach, column - reach
+            light[y0:y1, x0:x1] += pool[y0 - oy : y1 - oy, x0 - ox : x1 - ox]
+    return np.stack([lit, np.clip(light * 150, 0, 255).astype(np.uint8)], axis=-1)
+
+
+def _chunked(vertices: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64], Array, Array]:
+    triangles = vertices.reshape(-1, 3, VERTEX_FLOATS)
+    middle = triangles[:, :, :2].mean(axis=1)
+    key = np.floor(middle / CHUNK).astype(np.int64)
+    extent = np.ptp(triangles[:, :, :2], axis=1).max(axis=1)
+    # Triangles larger than a chunk are few: they share one that is always near.
+    key[extent > 2 * CHUNK] = 1 << 20
+    code = key[:, 0] * (1 << 24) + key[:, 1]
+    order = np.argsort(code, kind="stable")
+    triangles, code = triangles[order], code[order]
+    starts = np.flatnonzero(np.concatenate([[True], code[1:] != code[:-1]]))
+    counts = np.diff(np.concatenate([starts, [len(code)]]))
+    low = np.minimum.reduceat(triangles[:, :, :3].min(axis=1), starts, axis=0)
+    high = np.maximum.reduceat(triangles[:, :, :3].max(axis=1), starts, axis=0)
+    flat = np.ascontiguousarray(triangles.reshape(-1, VERTEX_FLOATS))
+    return flat, np.stack([starts * 3, counts * 3], axis=1), low.astype(np.float64), high.astype(np.float64)
+
+
+def build_city(road_map: RoadMap, buildings: bool = True) -> City:
+    """Build a map's city; the same map gives the same city, vertex by vertex."""
+    seed = int.from_bytes(hashlib.sha256(f"{road_map.name}:{road_map.hash}".encode()).digest()[:4], "little")
+    low, high = _bounds(road_map)
+    size = np.ceil((high - low) / CELL).astype(int)
+    plan = plan_streets(road_map)
+    raster = Raster(low, np.zeros((size[1], size[0]), dtype=np.uint8))
+    street = plan.road.union(plan.sidewalk)
+    raster.fill(raster.taken, street.buffer(0.4), 1)
+    walks = np.zeros_like(raster.taken)
+    raster.fill(walks, plan.sidewalk, 1)
+    m = MeshBuilder(SemanticClass.GROUND)
+    far = 700.0
+    outer = np.array([[low[0] - far, low[1] - far], [high[0] + far, low[1] - far], high + far, [low[0] - far, high[1] + far]])
+    m.flat(outer[None], GROUND_Z, (0.33, 0.44, 0.22), layer=Layer.GRASS, scale=14.0)
+    blocks = Blocks()
+    limits = [lane.speed_limit for lane in road_map.lanes.values() if lane.kind is LaneKind.ROAD]
+    if buildings:
+        for head in road_map.signal_heads:
+            raster.taken[_around(raster, head.position[0], head.position[1])] = 1
+        for sign in road_map.signs:
+            raster.taken[_around(raster, sign.position[0], sign.position[1])] = 1
+        blocks = place_blocks(m, plan, raster, seed, float(np.median(limits)) if limits else 13.9)
+    add_surfaces(m, road_map, plan)
+    add_lane_lines(m, road_map, plan)
+    add_arrows(m, road_map)
+    add_crossings(m, road_map)
+    add_posts(m, road_map, plan)
+    low_sun = main_direction(road_map)
+    vertices, chunks, chunk_low, chunk_high = _chunked(m.build())
+    lamps = np.array(blocks.lamps, dtype=np.float64).reshape(-1, 2)
+    bake = _bake(raster, blocks, low_sun)
+    return City(vertices, chunks, chunk_low, chunk_high, bake, low, size * CELL, lamps, low_sun, walks)
+
+
+def _around(raster: Raster, x: float, y: float) -> tuple[slice, slice]:
+    column, row = (int(v) for v in raster.cells(np.array([x, y])))
+    return slice(max(row - 2, 0), row + 3), slice(max(column - 2, 0), column + 3)
+
