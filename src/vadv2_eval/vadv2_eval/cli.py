@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
     evaluate = _group(app, "eval", "Scores, labelled with their convention and explained.")
     bench = _group(app, "bench", "How fast a part is, as JSON.")
     evaluate.command("pdms")(pdms)
+    evaluate.command("open-loop")(open_loop)
     bench.command("pdms")(bench_pdms)
 
 
@@ -44,6 +45,28 @@ def pdms(
 
     status = score_file(file, out, causes, pictures)
     raise typer.Exit(status)
+
+
+def open_loop(
+    file: Annotated[Path, typer.Argument(help="Samples, .npz (keys as in the case format of docs/evaluation.md).")],
+    npz: Annotated[Path | None, typer.Option("--npz", help="Write every exp_* and agg_* quantity here.")] = None,
+    out: Annotated[Path | None, typer.Option("--json", help="Write the table as JSON here.")] = None,
+) -> None:
+    """L2 and collisions of planned positions in the four conventions of nuScenes, each named.
+
+    Grids that are not in the file are drawn from its boxes.
+
+    Example: `vadv2 eval open-loop samples.npz --npz metrics.npz`
+    """
+    from vadv2_core.files import write_json_atomic
+    from vadv2_eval.open_loop.npz_file import score_npz
+    from vadv2_eval.open_loop.table import convention_rows, markdown
+
+    samples, result = score_npz(file, npz)
+    rows = convention_rows(samples, result)
+    typer.echo(markdown(rows))
+    if out is not None:
+        write_json_atomic(out, {"conventions": [row.to_json() for row in rows]})
 
 
 def bench_pdms(
