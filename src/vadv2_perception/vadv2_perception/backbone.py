@@ -83,7 +83,9 @@ def make_backbone(name: str, source: str = "", pretrained: bool = False) -> Back
     if name != "efficientnet_lite0":
         return AutoPyramid(name, source)
     if source:
-        raise InputError(f"backbone_weights is {source!r}", "efficientnet_lite0", "empty: its weights come from its package")
+        raise InputError(
+            f"backbone_weights is {source!r}", "efficientnet_lite0", "empty: its weights come from its package"
+        )
     model = EfficientNetLite0()
     if pretrained:
         load_packaged(model)

@@ -42,6 +42,8 @@ class SameConv(nn.Conv2d):
         for size in (int(x.shape[-1]), int(x.shape[-2])):
             total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
             pads += [total // 2, total - total // 2]
+        if len(set(pads)) == 1:
+            return F.conv2d(x, self.weight, self.bias, self.stride, pads[0], self.dilation, self.groups)
         return F.conv2d(F.pad(x, pads), self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
 
@@ -114,7 +116,11 @@ class EfficientNetLite0(nn.Module):
         own = self.state_dict()
         for name, value in own.items():
             if name not in tensors or tensors[name].shape != tuple(value.shape):
-                raise InputError(f"tensor {name!r} is missing or has another shape", "EfficientNet-Lite0 weights", str(tuple(value.shape)))
+                raise InputError(
+                    f"tensor {name!r} is missing or has another shape",
+                    "EfficientNet-Lite0 weights",
+                    str(tuple(value.shape)),
+                )
         self.load_state_dict({name: torch.from_numpy(tensors[name]) for name in own})
 
 

@@ -72,17 +72,23 @@ class HistoryFusion(nn.Module):
 
     A token's ray is followed to the ground (or 50 m out), the point is moved by the ego's motion into each past frame and
     read there in the same camera; what stood still then lines up, and what did not tells its velocity. The time between
-    the frames is encoded from its true value.
+    the frames is encoded from its true value. What is kept of a frame is `remembered`: half of the channels are enough to
+    compare with.
     """
 
-    def __init__(self, channels: int, grid: tuple[int, int]) -> None:
+    def __init__(self, channels: int, memory_channels: int, grid: tuple[int, int]) -> None:
         super().__init__()
         self.grid = grid
-        self.now, self.then = nn.Linear(channels, channels), nn.Linear(channels, channels, bias=False)
-        self.age = nn.Linear(1 + 2 * len(_AGE_FREQUENCIES), channels)
-        self.out = nn.Linear(channels, channels)
-        nn.init.normal_(self.out.weight, std=0.02)
+        self.now = nn.Linear(channels, memory_channels)
+        self.then = nn.Linear(channels, memory_channels, bias=False)
+        self.age = nn.Linear(1 + 2 * len(_AGE_FREQUENCIES), memory_channels)
+        self.out = nn.Linear(memory_channels, channels)
+        nn.init.normal_(self.out.weight, std=0.05)
         nn.init.zeros_(self.out.bias)
+
+    def remembered(self, tokens: Tensor) -> Tensor:
+        """A frame's own tokens (..., h, w, c) as they are kept for later frames: (..., memory channels, h, w)."""
+        return self.then(tokens).transpose(-1, -2).transpose(-2, -3)
 
     def age_features(self, age: Tensor) -> Tensor:
         """Ages (...) in seconds to (..., 9): themselves and their waves."""
@@ -90,13 +96,20 @@ class HistoryFusion(nn.Module):
         return torch.stack([age, *waves], dim=-1)
 
     def forward(
-        self, tokens: Tensor, past: Tensor, past_motion: Tensor, past_age: Tensor, past_valid: Tensor, k: Tensor, t_base_camera: Tensor
+        self,
+        tokens: Tensor,
+        past: Tensor,
+        past_motion: Tensor,
+        past_age: Tensor,
+        past_valid: Tensor,
+        k: Tensor,
+        t_base_camera: Tensor,
     ) -> Tensor:
         """Fuse.
 
         Args:
             tokens: (B, cameras, h, w, c) of the current frame.
-            past: (B, frames, cameras, h, w, c) of past frames, as they were encoded then, not fused.
+            past: (B, frames, cameras, m, h, w) of past frames, as `remembered` then.
             past_motion: (B, frames, 4, 4) from base_link now to base_link then.
             past_age: (B, frames) s.
             past_valid: (B, frames, cameras) 1 where there is a picture, else 0.
@@ -106,21 +119,22 @@ class HistoryFusion(nn.Module):
         Returns:
             (B, cameras, h, w, c).
         """
-        batch, frames, cameras, h, w, c = past.shape
+        batch, frames, cameras, m, h, w = past.shape
         points = ground_points(*token_rays(k, t_base_camera, self.grid)).reshape(batch, 1, cameras * h * w, 3)
         moved = points @ past_motion[..., :3, :3].transpose(-1, -2) + past_motion[..., None, :3, 3]
         # Every camera with its own points only: cameras go into the batch.
-        own = moved.reshape(batch, frames, cameras, h * w, 3).reshape(batch * frames * cameras, h * w, 3)
+        own = moved.reshape(batch * frames * cameras, h * w, 3)
         ks = k[:, None].expand(-1, frames, -1, -1, -1).reshape(-1, 1, 3, 3)
         ts = t_base_camera[:, None].expand(-1, frames, -1, -1, -1).reshape(-1, 1, 4, 4)
         uv, depth = project(own, ks, ts)
-        seen = inside(uv, depth, self.grid).to(tokens.dtype).reshape(batch, frames, cameras, h, w, 1)
-        flat = past.reshape(-1, h, w, c).permute(0, 3, 1, 2)
-        then = read_tokens(flat, uv.reshape(-1, h, w, 2)).permute(0, 2, 3, 1).reshape(batch, frames, cameras, h, w, c)
-        weight = seen * past_valid[..., None, None, None]
-        age = self.age(self.age_features(past_age))[:, :, None, None, None]
-        hidden = F.relu(self.now(tokens)[:, None] + self.then(then) + age) * weight
+        seen = inside(uv, depth, self.grid).to(tokens.dtype).reshape(batch, frames, cameras, 1, h * w)
+        weight = seen * past_valid[..., None, None]
+        then = read_tokens(past.reshape(-1, m, h, w), uv.reshape(-1, h, w, 2)).reshape(batch, frames, cameras, m, h * w)
+        age = self.age(self.age_features(past_age))[:, :, None, :, None]
+        now = self.now(tokens).reshape(batch, 1, cameras, h * w, m).transpose(-1, -2)
+        hidden = F.relu(now + then + age) * weight
         total = hidden.sum(1) / weight.sum(1).clamp(min=1.0)
         # No past frame at all is no change at all: the bias of `out` must not speak then.
-        fused: Tensor = tokens + self.out(total) * weight.amax(1)
+        added = self.out(total.transpose(-1, -2)) * weight.amax(1).transpose(-1, -2)
+        fused: Tensor = tokens + added.reshape(tokens.shape)
         return fused

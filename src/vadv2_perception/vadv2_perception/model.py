@@ -40,7 +40,7 @@ class PastFrames:
     """What is remembered of earlier frames; ``frames`` is the length of the config's history_ages.
 
     Attributes:
-        tokens: (B, frames, cameras, h, w, c) `SceneModel.frame_tokens` of then.
+        tokens: (B, frames, cameras, m, h, w) `SceneModel.remembered` of then.
         motion: (B, frames, 4, 4) from base_link now to base_link then.
         age: (B, frames) s, positive.
         valid: (B, frames, cameras) 1 where there is a picture, else 0.
@@ -87,7 +87,7 @@ class SceneModel(nn.Module):
         maps = feature_channels(self.backbone, config)
         self.ray_encoding = RayEncoding(config.token_channels, config.grid)
         self.neck = Neck(maps, config.token_channels, config.grid)
-        self.history = HistoryFusion(config.token_channels, config.grid)
+        self.history = HistoryFusion(config.token_channels, config.memory_channels, config.grid)
         self.ego = EgoTokens(config.query_channels, config.aux_dropout)
         self.queries = SceneQueries(config)
         self.feature_shapes = maps
@@ -126,10 +126,14 @@ class SceneModel(nn.Module):
             rays: (B, cameras, h, w, c) from `rays`.
 
         Returns:
-            (B, cameras, h, w, c): what is kept for later frames.
+            (B, cameras, h, w, c).
         """
         tokens: Tensor = self.neck(features, rays.flatten(0, 1))
         return tokens.reshape(rays.shape)
+
+    def remembered(self, tokens: Tensor) -> Tensor:
+        """A frame's own tokens (B, cameras, h, w, c) as later frames want them: (B, cameras, m, h, w)."""
+        return self.history.remembered(tokens)
 
     def scene(
         self, tokens: Tensor, rays: Tensor, rig: RigTensors, past: PastFrames | None, aux: Tensor, aux_valid: Tensor
@@ -165,8 +169,8 @@ class SceneModel(nn.Module):
             aux_valid: (B, 4).
 
         Returns:
-            The output, and the frame's own tokens to be kept as a past frame.
+            The output, and what is to be remembered of this frame for later ones.
         """
         rays = self.rays(rig)
         own = self.frame_tokens(self.features(images.flatten(0, 1)), rays)
-        return self.scene(own, rays, rig, past, aux, aux_valid), own
+        return self.scene(own, rays, rig, past, aux, aux_valid), self.remembered(own)

@@ -37,7 +37,9 @@ def token_rays(k: Tensor, t_base_camera: Tensor, grid: tuple[int, int]) -> tuple
     """
     rows, columns = grid
     v, u = torch.meshgrid(
-        torch.arange(rows, dtype=k.dtype, device=k.device), torch.arange(columns, dtype=k.dtype, device=k.device), indexing="ij"
+        torch.arange(rows, dtype=k.dtype, device=k.device),
+        torch.arange(columns, dtype=k.dtype, device=k.device),
+        indexing="ij",
     )
     fx, fy = k[..., 0, 0, None, None], k[..., 1, 1, None, None]
     cx, cy = k[..., 0, 2, None, None], k[..., 1, 2, None, None]
@@ -63,7 +65,9 @@ def ray_features(direction: Tensor, origin: Tensor) -> Tensor:
     moment = torch.linalg.cross(origin, direction)
     fall = -direction[..., 2:] / origin[..., 2:].clamp(min=0.3)
     waves = [wave(direction * (math.pi * f)) for f in _FREQUENCIES for wave in (torch.sin, torch.cos)]
-    return torch.cat([direction, origin / 10, moment / 10, torch.tanh(4 * fall), (fall > 0).to(fall.dtype), *waves], dim=-1)
+    return torch.cat(
+        [direction, origin / 10, moment / 10, torch.tanh(4 * fall), (fall > 0).to(fall.dtype), *waves], dim=-1
+    )
 
 
 def ground_points(direction: Tensor, origin: Tensor, farthest: float = 50.0) -> Tensor:

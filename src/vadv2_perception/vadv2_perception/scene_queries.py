@@ -100,23 +100,29 @@ class PlaceReading(nn.Module):
         uv, depth = project(places.reshape(batch, count * points, 3), k, t)
         seen = inside(uv, depth, self.grid).to(maps.dtype) * valid[..., None]
         values = read_tokens(maps, uv.reshape(batch * cameras, count, points, 2))
-        values = values.reshape(batch, cameras, self.heads, -1, count, points)
         weights = self.weights(queries).reshape(batch, count, points, self.heads).softmax(dim=2)
-        weights = weights.permute(0, 3, 1, 2)[:, None] * seen.reshape(batch, cameras, 1, count, points)
-        weights = weights / weights.sum(dim=(1, 4), keepdim=True).clamp(min=1e-2)
-        read = (values * weights[:, :, :, None]).sum(dim=(1, 5))
-        answer: Tensor = self.out(read.reshape(batch, -1, count).transpose(1, 2))
+        weights = weights.permute(0, 3, 1, 2)[:, :, :, None] * seen.reshape(batch, 1, cameras, count, points).transpose(
+            2, 3
+        )
+        weights = weights.reshape(batch, self.heads, count, cameras * points, 1)
+        weights = weights / weights.sum(dim=3, keepdim=True).clamp(min=1e-2)
+        values = values.reshape(batch, cameras, self.heads, -1, count, points).permute(0, 2, 4, 3, 1, 5)
+        read = values.reshape(batch, self.heads, count, -1, cameras * points) @ weights
+        answer: Tensor = self.out(read.transpose(1, 2).reshape(batch, count, -1))
         return answer
 
 
 class TokenReading(nn.Module):
-    """Attention of every query to every token of every camera, with a preference for tokens that look like lamps."""
+    """Attention of every query to every token of every camera, with a preference for tokens that look like lamps.
+
+    Multi-head attention whose key and value projections are folded into the few queries and answers, so that the many
+    tokens are read as they are.
+    """
 
     def __init__(self, channels: int, query_channels: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.query, self.out = nn.Linear(query_channels, query_channels), nn.Linear(query_channels, query_channels)
-        self.key, self.value = nn.Linear(channels, query_channels), nn.Linear(channels, query_channels)
+        self.query, self.out = nn.Linear(query_channels, heads * channels), nn.Linear(heads * channels, query_channels)
         # One head starts out looking for lamps: a red light is two pixels wide and would be found late otherwise.
         self.lamp_weight = nn.Parameter(torch.tensor([1.0] + [0.0] * (heads - 1)))
 
@@ -133,13 +139,13 @@ class TokenReading(nn.Module):
         Returns:
             (B, Q, d).
         """
-        batch, count, d = queries.shape
-        q = self.query(queries).reshape(batch, count, self.heads, -1).transpose(1, 2)
-        k = self.key(tokens + positions).reshape(batch, tokens.shape[1], self.heads, -1).transpose(1, 2)
-        v = self.value(tokens).reshape(batch, tokens.shape[1], self.heads, -1).transpose(1, 2)
-        bias = self.lamp_weight[:, None, None] * lamp[:, None, None] + hidden[:, None, None]
-        read = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.expand(-1, -1, count, -1))
-        answer: Tensor = self.out(read.transpose(1, 2).reshape(batch, count, d))
+        batch, count, _ = queries.shape
+        total, c = tokens.shape[1:]
+        asked = self.query(queries).reshape(batch, count * self.heads, c) * (1.0 / math.sqrt(c))
+        scores = (asked @ (tokens + positions).transpose(1, 2)).reshape(batch, count, self.heads, total)
+        bias = self.lamp_weight[:, None] * lamp[:, None] + hidden[:, None]
+        weights = (scores + bias[:, None]).softmax(dim=-1).reshape(batch, count * self.heads, total)
+        answer: Tensor = self.out((weights @ tokens).reshape(batch, count, -1))
         return answer
 
 
@@ -213,7 +219,17 @@ class SceneQueries(nn.Module):
         scene = self.scene_head(q[:, n + m]).split(_SCENE_PARTS, dim=-1)
         # 10 m/s and e m are the natural sizes: heads then start near them with outputs of order one.
         return QueryAnswers(
-            cls, centres, heading, size + 1.0, velocity * 10.0, intention, map_cls, lines, signal, relevance[..., 0], *scene
+            cls,
+            centres,
+            heading,
+            size + 1.0,
+            velocity * 10.0,
+            intention,
+            map_cls,
+            lines,
+            signal,
+            relevance[..., 0],
+            *scene,
         )
 
     def forward(
@@ -241,7 +257,9 @@ class SceneQueries(nn.Module):
         hidden = ((camera_valid - 1.0) * 1e4)[:, :, None].expand(-1, -1, h * w).reshape(batch, -1)
         queries = self.features.expand(batch, -1, -1)
         centres, lines = self.centres.expand(batch, -1, -1), self.lines.expand(batch, -1, -1, -1)
-        reach = torch.tensor([self.config.range_forward, self.config.range_around], dtype=tokens.dtype, device=tokens.device)
+        reach = torch.tensor(
+            [self.config.range_forward, self.config.range_around], dtype=tokens.dtype, device=tokens.device
+        )
         answers = []
         position = queries
         for layer in self.layers:
@@ -251,7 +269,9 @@ class SceneQueries(nn.Module):
             queries = queries + layer.talk(queries, position, aux)
             if layer.reads_all:
                 asked = layer.norm_all(queries + position)
-                queries = queries + layer.all(asked, tokens.reshape(batch, -1, c), rays.reshape(batch, -1, c), lamp, hidden)
+                queries = queries + layer.all(
+                    asked, tokens.reshape(batch, -1, c), rays.reshape(batch, -1, c), lamp, hidden
+                )
             asked = layer.norm_place(queries + position)
             queries = queries + layer.places(asked, places, maps, k, t_base_camera, camera_valid)
             queries = queries + layer.think(layer.norm_think(queries))
@@ -295,7 +315,9 @@ def _object_places(points: int) -> Tensor:
     i = torch.arange(points, dtype=torch.float32)
     angle = i * math.pi * (3 - math.sqrt(5))
     radius = torch.sqrt(i / max(points - 1, 1))
-    return torch.stack([2.0 * radius * torch.cos(angle), 1.0 * radius * torch.sin(angle), 0.4 + 1.2 * (i % 3) / 2], dim=-1)
+    return torch.stack(
+        [2.0 * radius * torch.cos(angle), 1.0 * radius * torch.sin(angle), 0.4 + 1.2 * (i % 3) / 2], dim=-1
+    )
 
 
 def _scene_places(points: int) -> Tensor:

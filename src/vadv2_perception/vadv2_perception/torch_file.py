@@ -21,7 +21,13 @@ from vadv2_core.errors import InputError
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001
-_STORAGES = {"FloatStorage": "<f4", "LongStorage": "<i8", "HalfStorage": "<f2", "DoubleStorage": "<f8", "IntStorage": "<i4"}
+_STORAGES = {
+    "FloatStorage": "<f4",
+    "LongStorage": "<i8",
+    "HalfStorage": "<f2",
+    "DoubleStorage": "<f8",
+    "IntStorage": "<i4",
+}
 _DICTIONARY = ("collections", "OrderedDict")
 _TENSOR = ("torch._utils", "_rebuild_tensor_v2")
 
