@@ -30,7 +30,7 @@ from vadv2_core.files import read_json
 from vadv2_core.geometry import Array, Pose2, wrap_angle
 from vadv2_core.odometry import carried, interpolated
 from vadv2_core.stamps import Stamp, seconds_between
-from vadv2_core.taxonomy import DrivingAction
+from vadv2_planner.commander import action_of_text
 
 CLIP_NAME = "clip.json"
 ODOMETRY_PERIOD = 50_000_000
@@ -180,22 +180,6 @@ def _images_of(entry: Mapping[str, Any], rig: CameraRig, directory: Path, where:
     return files
 
 
-def command_from_text(text: str, stamp: Stamp) -> DrivingCommand:
-    """A driving command from its words; the action is UNKNOWN where they name none."""
-    words = text.lower()
-    lane_change = "lane" in words and ("change" in words or "merge" in words)
-    for side, turn, change in (
-        ("left", DrivingAction.LEFT, DrivingAction.CHANGE_LEFT),
-        ("right", DrivingAction.RIGHT, DrivingAction.CHANGE_RIGHT),
-    ):
-        if side in words:
-            return DrivingCommand(stamp, text, change if lane_change else turn)
-    for word, action in (("straight", DrivingAction.STRAIGHT), ("stop", DrivingAction.STOP)):
-        if word in words:
-            return DrivingCommand(stamp, text, action)
-    return DrivingCommand(stamp, text, DrivingAction.LANE_FOLLOW if "follow" in words else DrivingAction.UNKNOWN)
-
-
 def read_rig(values: Mapping[str, Any], where: str) -> CameraRig:
     """The rig of a ``clip.json``: cameras in the order of `SURROUND_CAMERAS`, others after them."""
     cameras = values.get("cameras")
@@ -239,7 +223,8 @@ def read_clip(directory: Path) -> Clip:
         stamp = stamps[anchor]
         future = np.asarray(entry.get("future_xyyaw_2hz", []), dtype=np.float64).reshape(-1, 3)
         future = np.column_stack([0.5 * np.arange(1, len(future) + 1), future])
-        command = command_from_text(str(entry.get("command", values.get("command", _DEFAULT_COMMAND))), stamp)
+        text = str(entry.get("command", values.get("command", _DEFAULT_COMMAND)))
+        command = DrivingCommand(stamp, text, action_of_text(text))
         images = _images_of(entry, rig, directory, where)
         frames.append(ClipFrame(stamp, images, stamps, carried(ego, stamp), future, command))
     return Clip(str(values.get("name", directory.name)), rig, tuple(frames))
