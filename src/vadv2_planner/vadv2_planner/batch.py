@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vadv2_core.geometry import inverse_transform3
 from vadv2_core.command import DrivingCommand, Route
 from vadv2_core.ego import EgoState
-from vadv2_core.geometry import Array, Pose2, arc_length, heading_at, point_at
+from vadv2_core.geometry import Array, Pose2, arc_length, heading_at, inverse_transform3, point_at
 from vadv2_core.tokens import SceneTokens
 from vadv2_planner.motion import present_motion
 from vadv2_planner.text import TEXT_LENGTH, command_ids

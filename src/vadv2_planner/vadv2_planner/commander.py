@@ -14,7 +14,10 @@ from vadv2_core.geometry import Array, arc_length, point_at, project_to_polyline
 from vadv2_core.taxonomy import DrivingAction
 
 _PHRASES: tuple[tuple[DrivingAction, str], ...] = (
-    (DrivingAction.CHANGE_LEFT, r"\b(chang\w*|mov\w*|merg\w*|switch\w*|shift\w*)\b.*\bleft\b|\bleft lane\b|\bovertake\b"),
+    (
+        DrivingAction.CHANGE_LEFT,
+        r"\b(chang\w*|mov\w*|merg\w*|switch\w*|shift\w*)\b.*\bleft\b|\bleft lane\b|\bovertake\b",
+    ),
     (DrivingAction.CHANGE_RIGHT, r"\b(chang\w*|mov\w*|merg\w*|switch\w*|shift\w*)\b.*\bright\b|\bright lane\b"),
     (DrivingAction.STOP, r"\b(stop|halt|pull over|park|wait)\b"),
     (DrivingAction.LEFT, r"\bleft\b"),
@@ -40,11 +43,13 @@ class CommanderConfig:
     """When a bend of the route is a turn, and how far ahead it is announced."""
 
     look_ahead: float = parameter(60.0, "How far ahead a manoeuvre is announced.", unit="m", minimum=5.0, maximum=500.0)
-    turn_angle: float = parameter(
-        0.7, "Change of heading that is a turn.", unit="rad", minimum=0.2, maximum=1.6
-    )
+    turn_angle: float = parameter(0.7, "Change of heading that is a turn.", unit="rad", minimum=0.2, maximum=1.6)
     turn_length: float = parameter(
-        25.0, "Way within which a turn bends; a longer bend is a curve of the road.", unit="m", minimum=5.0, maximum=100.0
+        25.0,
+        "Way within which a turn bends; a longer bend is a curve of the road.",
+        unit="m",
+        minimum=5.0,
+        maximum=100.0,
     )
     change_offset: float = parameter(
         2.0, "Sideways step of the route that is a lane change.", unit="m", minimum=0.5, maximum=5.0

@@ -34,7 +34,11 @@ class ModelConfig:
     modes: int = parameter(20, "Futures (anchors); 4096 for the vocabulary.", minimum=1, maximum=8192)
     knots: int = parameter(16, "Waypoints of an anchor, 0.5 s apart.", minimum=4, maximum=16)
     sample_heights: tuple[float, ...] = parameter(
-        (0.0, 0.75, 1.5), "Heights above ground at which waypoints look into the cameras.", unit="m", minimum=-2, maximum=5
+        (0.0, 0.75, 1.5),
+        "Heights above ground at which waypoints look into the cameras.",
+        unit="m",
+        minimum=-2,
+        maximum=5,
     )
     residual: str = parameter(
         "anchor",
@@ -54,6 +58,21 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         validate(self, "planner model")
+
+
+ARCHITECTURES: dict[str, ModelConfig] = {
+    "tiny": ModelConfig(),
+    "base": ModelConfig(
+        token_channels=128,
+        query_channels=256,
+        aux_channels=256,
+        reasoning_channels=2048,
+        width=256,
+        layers=4,
+        ffn=1024,
+    ),
+}
+"""The sizes of the system by name; channels are those of the encoder of the same name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +99,8 @@ class ValidatorConfig:
     max_acceleration: float = parameter(
         4.0, "Largest longitudinal acceleration.", unit="m/s^2", minimum=0.5, maximum=10.0, live=True
     )
-    max_deceleration: float = parameter(
-        9.0, "Hardest braking.", unit="m/s^2", minimum=0.5, maximum=12.0, live=True
-    )
-    max_jerk: float = parameter(
-        30.0, "Largest longitudinal jerk.", unit="m/s^3", minimum=0.5, maximum=200.0, live=True
-    )
+    max_deceleration: float = parameter(9.0, "Hardest braking.", unit="m/s^2", minimum=0.5, maximum=12.0, live=True)
+    max_jerk: float = parameter(30.0, "Largest longitudinal jerk.", unit="m/s^3", minimum=0.5, maximum=200.0, live=True)
     steering_margin: float = parameter(
         1.05, "Share of the vehicle's largest steering angle.", minimum=0.1, maximum=2.0, live=True
     )
@@ -93,19 +108,44 @@ class ValidatorConfig:
         2.5, "Share of the vehicle's largest steering rate.", minimum=0.1, maximum=10.0, live=True
     )
     max_deviation: float = parameter(
-        1.0, "Largest distance of the plan's beginning from the vehicle.", unit="m", minimum=0.1, maximum=10.0, live=True
+        1.0,
+        "Largest distance of the plan's beginning from the vehicle.",
+        unit="m",
+        minimum=0.1,
+        maximum=10.0,
+        live=True,
     )
     max_yaw_deviation: float = parameter(
-        0.4, "Largest angle between the plan's beginning and the vehicle.", unit="rad", minimum=0.05, maximum=3.15, live=True
+        0.4,
+        "Largest angle between the plan's beginning and the vehicle.",
+        unit="rad",
+        minimum=0.05,
+        maximum=3.15,
+        live=True,
     )
     max_speed_deviation: float = parameter(
-        2.0, "Largest difference of the first speed from the vehicle's.", unit="m/s", minimum=0.1, maximum=20.0, live=True
+        2.0,
+        "Largest difference of the first speed from the vehicle's.",
+        unit="m/s",
+        minimum=0.1,
+        maximum=20.0,
+        live=True,
     )
     max_jump: float = parameter(
-        3.0, "Largest lateral jump against the last plan within the first 2 s.", unit="m", minimum=0.1, maximum=50.0, live=True
+        3.0,
+        "Largest lateral jump against the last plan within the first 2 s.",
+        unit="m",
+        minimum=0.1,
+        maximum=50.0,
+        live=True,
     )
     max_speed_jump: float = parameter(
-        5.0, "Largest speed difference to the last plan within the first 2 s.", unit="m/s", minimum=0.1, maximum=50.0, live=True
+        5.0,
+        "Largest speed difference to the last plan within the first 2 s.",
+        unit="m/s",
+        minimum=0.1,
+        maximum=50.0,
+        live=True,
     )
     jump_memory: float = parameter(
         0.5, "A last plan older than this is not compared.", unit="s", minimum=0.0, maximum=5.0, live=True
@@ -125,10 +165,9 @@ class ValidatorConfig:
 class PlannerConfig:
     """How the planner runs."""
 
+    architecture: str = parameter("tiny", "Network to make where no checkpoint is given.", choices=tuple(ARCHITECTURES))
     planner: str = parameter("truncated_diffusion", "Which planner makes the plan.", choices=PLANNER_NAMES)
-    backend: str = parameter(
-        "torch", "What runs its network.", choices=("torch", "onnxruntime", "openvino")
-    )
+    backend: str = parameter("torch", "What runs its network.", choices=("torch", "onnxruntime", "openvino"))
     sampler: str = parameter(
         "as_intended",
         "How anchors are denoised: steps to the next pass (intended), or from t to t - 1 (released code).",
@@ -137,19 +176,26 @@ class PlannerConfig:
     steps: int = parameter(
         0, "Denoising passes; 0 for the planner's own (2, vanilla 100, minimal 3).", minimum=0, maximum=100
     )
-    seed: int = parameter(0, "Seeds the noise, with the frame's stamp, and untrained weights.", minimum=0, maximum=2**31 - 1)
+    seed: int = parameter(
+        0, "Seeds the noise, with the frame's stamp, and untrained weights.", minimum=0, maximum=2**31 - 1
+    )
     horizon: float = parameter(8.0, "Length of the emitted plan.", unit="s", minimum=2.0, maximum=8.0)
     threads: int = parameter(1, "Threads of the network.", minimum=1, maximum=64)
     device: str = parameter("cpu", "Device of the torch backend: cpu, cuda, cuda:0 ...")
+    cache_directory: str = parameter(".vadv2", "Where exported networks are kept.")
     use_reasoning: bool = parameter(True, "Use the VLM's embedding; otherwise the learned null reasoning.")
     use_route: bool = parameter(True, "Use the route where there is one; otherwise the learned null route.")
     max_reasoning_age: float = parameter(
         3.0, "An older embedding is not used.", unit="s", minimum=0.0, maximum=60.0, live=True
     )
     max_command_age: float = parameter(
-        0.0, "An older command counts as UNKNOWN; 0 for any age (commands are latched).", unit="s", minimum=0.0, maximum=3600.0, live=True
+        0.0,
+        "An older command counts as UNKNOWN; 0 for any age (commands are latched).",
+        unit="s",
+        minimum=0.0,
+        maximum=3600.0,
+        live=True,
     )
-    model: ModelConfig = field(default_factory=ModelConfig)
     validator: ValidatorConfig = field(default_factory=ValidatorConfig)
     vehicle: VehicleConfig = field(default_factory=VehicleConfig)
 

@@ -70,9 +70,7 @@ class NoiseSchedule:
         a = a.reshape(-1, *[1] * (clean.ndim - 1))
         return a.sqrt() * clean + (1.0 - a).sqrt() * noise
 
-    def step(
-        self, clean: TensorOrArray, t: int, sample: TensorOrArray, previous: int | None = None
-    ) -> TensorOrArray:
+    def step(self, clean: TensorOrArray, t: int, sample: TensorOrArray, previous: int | None = None) -> TensorOrArray:
         """One DDIM step.
 
         Args:

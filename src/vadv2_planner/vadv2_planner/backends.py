@@ -1,0 +1,159 @@
+"""What runs a planner's network: torch, ONNX Runtime or OpenVINO, one graph from inputs to waypoints.
+
+Exports are written to a cache, named by what they were made from, and made again when anything of it changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from dataclasses import fields
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vadv2_core.errors import InputError
+from vadv2_core.files import write_bytes_atomic
+from vadv2_planner.batch import PlannerBatch
+from vadv2_planner.config import PlannerConfig
+from vadv2_planner.networks import PlannerNetwork
+from vadv2_planner.noise import SamplerPlan
+
+FIELDS = tuple(f.name for f in fields(PlannerBatch))
+"""Inputs of an exported graph, in order; then ``noise``."""
+Arrays = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+class Runner(Protocol):
+    """Runs one network under one sampler plan."""
+
+    def run(self, batch: PlannerBatch, noise: Tensor) -> Arrays:
+        """Waypoints (b, modes, knots, 2) m and logits (b, modes)."""
+        ...
+
+
+class TorchRunner:
+    """Eager torch; on a CUDA device the same code there."""
+
+    def __init__(self, network: PlannerNetwork, plan: SamplerPlan, device: str) -> None:
+        try:
+            self._device = torch.device(device)
+            self._network = network.to(self._device).eval()
+        except (RuntimeError, AssertionError) as error:
+            raise InputError(
+                f"device {device!r}: {str(error).splitlines()[0]}", "planner", "cpu or a CUDA device"
+            ) from None
+        self._plan = plan
+
+    def run(self, batch: PlannerBatch, noise: Tensor) -> Arrays:
+        """See `Runner.run`."""
+        with torch.inference_mode():
+            said = self._network.propose(batch.to(self._device), noise.to(self._device), self._plan)
+            return said.waypoints.float().cpu().numpy(), said.logits.float().cpu().numpy()
+
+
+class Graph(nn.Module):
+    """A network and its sampler as one function of plain tensors, for export."""
+
+    def __init__(self, network: PlannerNetwork, plan: SamplerPlan) -> None:
+        super().__init__()
+        self.network, self.plan = network, plan
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """`FIELDS` and noise to waypoints and logits."""
+        said = self.network.propose(PlannerBatch(*inputs[:-1]), inputs[-1], self.plan)
+        return said.waypoints, said.logits
+
+
+def graph_key(network: PlannerNetwork, plan: SamplerPlan, batch: PlannerBatch) -> str:
+    """A name for an export: weights, passes, input shapes and library version."""
+    digest = hashlib.sha256(repr((type(network).__name__, plan, torch.__version__)).encode())
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().numpy().tobytes())
+    for name in FIELDS:
+        digest.update(repr(tuple(getattr(batch, name).shape)).encode())
+    return digest.hexdigest()[:16]
+
+
+def export_onnx(network: PlannerNetwork, plan: SamplerPlan, batch: PlannerBatch, cache: Path) -> Path:
+    """Write the ONNX graph of a network for a batch's shapes into the cache; it is reused while nothing changes."""
+    path = cache / f"planner-{graph_key(network, plan, batch)}.onnx"
+    if path.is_file():
+        return path
+    inputs = tuple(getattr(batch, name) for name in FIELDS) + (torch.zeros(1, *network.noise_shape),)
+    graph = Graph(network.cpu().eval(), plan).eval()
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            graph,
+            inputs,
+            input_names=[*FIELDS, "noise"],
+            output_names=["waypoints", "logits"],
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    write_bytes_atomic(path, program.model_proto.SerializeToString())
+    return path
+
+
+class ExportedRunner:
+    """ONNX Runtime or OpenVINO on the exported graph; made at the first frame, whose shapes it then keeps."""
+
+    def __init__(self, network: PlannerNetwork, plan: SamplerPlan, backend: str, threads: int, cache: Path) -> None:
+        self._network, self._plan, self._backend, self._threads, self._cache = network, plan, backend, threads, cache
+        self._shapes: tuple[tuple[int, ...], ...] = ()
+
+    def run(self, batch: PlannerBatch, noise: Tensor) -> Arrays:
+        """See `Runner.run`."""
+        feed = {name: getattr(batch, name).numpy() for name in FIELDS} | {"noise": noise.numpy()}
+        shapes = tuple(v.shape for v in feed.values())
+        if shapes != self._shapes:
+            path = export_onnx(self._network, self._plan, batch, self._cache)
+            self._open(path)
+            self._shapes = shapes
+        return self._infer(feed)
+
+    def _open(self, path: Path) -> None:
+        if self._backend == "onnxruntime":
+            import onnxruntime
+
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = self._threads
+            options.inter_op_num_threads = 1
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._inputs = {i.name for i in self._session.get_inputs()}
+        else:
+            import openvino
+
+            core = openvino.Core()
+            settings = {
+                "INFERENCE_NUM_THREADS": self._threads,
+                "PERFORMANCE_HINT": "LATENCY",
+                "INFERENCE_PRECISION_HINT": "f32",
+            }
+            self._model = core.compile_model(str(path), "CPU", settings)
+            self._inputs = {name for i in self._model.inputs for name in i.names}
+
+    def _infer(self, feed: dict[str, NDArray[np.float32]]) -> Arrays:
+        # An input that the network does not read is not in the graph.
+        used = {name: value for name, value in feed.items() if name in self._inputs}
+        if self._backend == "onnxruntime":
+            waypoints, logits = self._session.run(["waypoints", "logits"], used)
+        else:
+            said = self._model(used)
+            waypoints, logits = said["waypoints"], said["logits"]
+        return np.asarray(waypoints), np.asarray(logits)
+
+
+def make_runner(network: PlannerNetwork, plan: SamplerPlan, config: PlannerConfig) -> Runner:
+    """The runner of ``config.backend``."""
+    if config.backend == "torch":
+        return TorchRunner(network, plan, config.device)
+    return ExportedRunner(network, plan, config.backend, config.threads, Path(config.cache_directory))

@@ -1,0 +1,114 @@
+"""The denoiser: noisy waypoints, a timestep and a scene in; clean waypoints and a logit a mode out."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from vadv2_planner.batch import PlannerBatch
+from vadv2_planner.config import ModelConfig
+from vadv2_planner.context import Context
+from vadv2_planner.layers import DecoderLayer, LayerMemory, Maps, sinusoid, time_features
+
+
+class SceneMemory(NamedTuple):
+    """What every pass reads and no noise changes; made once a frame."""
+
+    maps: Maps
+    layers: tuple[LayerMemory, ...]
+
+
+class Prediction(NamedTuple):
+    """What one decoder layer predicts.
+
+    Attributes:
+        waypoints: (b, m, knots, 2) m, clean.
+        logits: (b, m).
+        features: (b, m, width) trajectory embeddings.
+    """
+
+    waypoints: Tensor
+    logits: Tensor
+    features: Tensor
+
+
+class Denoiser(nn.Module):
+    """A cascade of decoder layers.
+
+    Every layer starts from the same mode features; what a layer hands on is where the next one looks: its waypoints,
+    detached (as in DiffusionDrive's NAVSIM head). Layers share no weights.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width, knots = config.width, config.knots
+        self.config = config
+        self.embed = nn.Sequential(
+            nn.Linear(64 * knots, width), nn.ReLU(), nn.LayerNorm(width), nn.Linear(width, width)
+        )
+        self.time = nn.Sequential(nn.Linear(width, 4 * width), nn.Mish(), nn.Linear(4 * width, width))
+        self.layers = nn.ModuleList(
+            DecoderLayer(
+                channels=config.token_channels,
+                width=width,
+                query_width=config.query_channels,
+                heads=config.heads,
+                ffn=config.ffn,
+                knots=knots,
+                heights=tuple(config.sample_heights),
+                dropout=config.dropout,
+            )
+            for _ in range(config.layers)
+        )
+
+    def remember(self, maps: Maps, queries: Tensor, context: Tensor, mask: Tensor) -> SceneMemory:
+        """Everything that no pass changes: keys and values of every layer."""
+        return SceneMemory(maps, tuple(layer.remember(queries, context, mask) for layer in self._layers()))
+
+    def _layers(self) -> list[DecoderLayer]:
+        return [layer for layer in self.layers if isinstance(layer, DecoderLayer)]
+
+    def forward(
+        self, points: Tensor, t: Tensor, memory: SceneMemory, unit: Tensor, base: Tensor | None, identity: Tensor | None
+    ) -> list[Prediction]:
+        """One pass.
+
+        Args:
+            points: (b, m, knots, 2) noisy waypoints, m.
+            t: (b,) timesteps.
+            memory: Of `remember`.
+            unit: (knots, 2) m: what one unit of a regressed offset is worth.
+            base: (b or 1, m, knots, 2) m that offsets are added to; None for the layer's own input points.
+            identity: (b or 1, m, width) added to the modes' features, such as an embedding of the clean anchor.
+
+        Returns:
+            One prediction a layer.
+        """
+        x = self.embed(sinusoid(points))
+        if identity is not None:
+            x = x + identity
+        time = self.time(time_features(t, self.config.width))
+        out: list[Prediction] = []
+        for layer, layer_memory in zip(self._layers(), memory.layers, strict=True):
+            said = layer(x, points, time, memory.maps, layer_memory)
+            waypoints = (points if base is None else base) + said.offsets * unit
+            out.append(Prediction(waypoints, said.logits, said.features))
+            points = waypoints.detach()
+        return out
+
+
+class SceneReader(nn.Module):
+    """Context and denoiser together: from a batch to what every pass reads."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.context = Context(config)
+        self.denoiser = Denoiser(config)
+
+    def remember(self, batch: PlannerBatch) -> SceneMemory:
+        """Once a frame."""
+        tokens, mask = self.context(batch)
+        maps = Maps(batch.tokens, batch.projection, batch.camera_valid)
+        return self.denoiser.remember(maps, batch.queries, tokens, mask)

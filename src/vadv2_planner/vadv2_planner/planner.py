@@ -1,0 +1,249 @@
+"""The planner's core: one frame in, candidate futures and the one to drive out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from vadv2_core.command import DrivingCommand, Route
+from vadv2_core.ego import EgoState
+from vadv2_core.errors import InputError
+from vadv2_core.geometry import Array, Pose2
+from vadv2_core.reasoning import ReasoningEmbedding
+from vadv2_core.stamps import NANOSECONDS, Stamp, seconds_between
+from vadv2_core.taxonomy import DrivingAction
+from vadv2_core.tokens import SceneTokens
+from vadv2_core.trajectory import Trajectory, TrajectoryCandidates
+from vadv2_planner.config import PlannerConfig
+from vadv2_planner.motion import motion_from_positions
+from vadv2_planner.validator import Validator
+
+MAX_GAP = 1.0
+"""s; a longer gap between frames, or time going back, forgets the last plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a proposer reads of one frame, checked.
+
+    Attributes:
+        tokens: The frame's tokens; None without pictures.
+        ego: At the frame's stamp.
+        command: What to do next.
+        route: Where there is one and it is to be used.
+        embedding: (d,) of a reasoning young enough; None for none.
+        embedding_age: s.
+    """
+
+    tokens: SceneTokens | None
+    ego: EgoState
+    command: DrivingCommand
+    route: Route | None
+    embedding: Array | None
+    embedding_age: float
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """Futures of one frame: positions (modes, n, 2) at 10 Hz in base_link, confidences (modes,) in [0, 1]."""
+
+    positions: Array
+    confidences: Array
+
+
+class Proposer(ABC):
+    """What differs between the planners."""
+
+    model_id: str
+    sampler: str
+    steps: int
+    needs_pictures: bool = True
+    encoder_hash: str = ""
+    reasoning_model: str = ""
+    reasoning_channels: int = 0
+
+    @abstractmethod
+    def propose(self, seen: Observation, seed: int) -> Proposal:
+        """Futures of a frame; the same seed and frame give the same futures."""
+
+
+def ego_at(ego: EgoState, stamp: Stamp) -> EgoState:
+    """The ego moved to a stamp at constant speed and yaw rate."""
+    dt = seconds_between(ego.stamp, stamp)
+    if dt == 0.0:
+        return ego
+    middle = ego.pose.yaw + 0.5 * ego.yaw_rate * dt
+    c, s = float(np.cos(middle)), float(np.sin(middle))
+    vx, vy = ego.velocity
+    pose = Pose2(
+        ego.pose.x + (c * vx - s * vy) * dt, ego.pose.y + (s * vx + c * vy) * dt, ego.pose.yaw + ego.yaw_rate * dt
+    )
+    return replace(ego, stamp=stamp, pose=pose)
+
+
+class Planner:
+    """One planner, chosen by ``config.planner`` in `make_planner`.
+
+    A frame's plan depends on that frame, the config and, through the validator's jump check only, on the last plan.
+    The chosen mode is the most confident one that the validator accepts.
+    """
+
+    def __init__(self, proposer: Proposer, config: PlannerConfig) -> None:
+        self.config = config
+        self._proposer = proposer
+        self._validator = Validator(config.validator, config.vehicle)
+        self._last: Trajectory | None = None
+
+    @property
+    def model_id(self) -> str:
+        """Name of the checkpoint; ends in ``-untrained`` for weights made from a seed."""
+        return self._proposer.model_id
+
+    @property
+    def needs_pictures(self) -> bool:
+        """Whether `plan` must be given tokens."""
+        return self._proposer.needs_pictures
+
+    @property
+    def proposer(self) -> Proposer:
+        """The planner's own part, for training and export."""
+        return self._proposer
+
+    def reset(self) -> None:
+        """Forget the last plan."""
+        self._last = None
+
+    def plan(
+        self,
+        tokens: SceneTokens | None,
+        ego: EgoState,
+        command: DrivingCommand,
+        route: Route | None,
+        reasoning: ReasoningEmbedding | None,
+        rationale: str = "",
+    ) -> TrajectoryCandidates:
+        """Plan one frame.
+
+        Args:
+            tokens: Of the frame; None for planners that need no pictures.
+            ego: At (or near) the frame's stamp; its pose is in odom.
+            command: What to do next.
+            route: The way ahead in odom; None for none.
+            reasoning: The newest embedding; used where it is young enough and of the model trained with.
+            rationale: The intent in words, handed on.
+
+        Raises:
+            InputError: for tokens of another encoder, or none where pictures are needed, or an ego state that is not
+                finite.
+        """
+        stamp = ego.stamp if tokens is None else tokens.stamp
+        self._check(tokens, ego)
+        ego = ego_at(ego, stamp)
+        degraded: list[str] = []
+        ages = {"ego": 0.0, "command": max(seconds_between(command.stamp, stamp), 0.0)}
+        if tokens is not None:
+            ages["tokens"] = 0.0
+            if tokens.novelty > 1.0:
+                degraded.append(f"scene unlike any trained on (novelty {tokens.novelty:.1f})")
+        if self.model_id.endswith("-untrained"):
+            degraded.append("untrained planner")
+        oldest = self.config.max_command_age
+        if oldest > 0.0 and ages["command"] > oldest:
+            command = replace(command, text="", action=DrivingAction.UNKNOWN, distance=0.0)
+            degraded.append("command too old")
+        embedding, age = self._reasoning(reasoning, stamp, ages, degraded)
+        if route is not None:
+            ages["route"] = max(seconds_between(route.stamp, stamp), 0.0)
+            if len(route.points) < 2 or not np.isfinite(route.points).all() or not self.config.use_route:
+                route = None
+        seen = Observation(tokens, ego, command, route, embedding, age)
+        proposal = self._proposer.propose(seen, self._seed(stamp))
+        return self._choose(proposal, stamp, ego, rationale, ages, degraded)
+
+    def _check(self, tokens: SceneTokens | None, ego: EgoState) -> None:
+        numbers = [ego.pose.x, ego.pose.y, ego.pose.yaw, *ego.velocity, *ego.acceleration, ego.yaw_rate]
+        if not np.isfinite(numbers).all():
+            raise InputError("ego state is not finite", "planner", "finite odometry")
+        if tokens is None:
+            if self.needs_pictures:
+                raise InputError("no scene tokens", f"planner {self.config.planner!r}", "the frame's tokens")
+            return
+        wanted = self._proposer.encoder_hash
+        if wanted and tokens.encoder_hash != wanted:
+            raise InputError(
+                f"tokens of encoder {tokens.encoder_hash[:12]!r}",
+                "planner",
+                f"the encoder it was trained with, {wanted[:12]!r}",
+            )
+
+    def _reasoning(
+        self, reasoning: ReasoningEmbedding | None, stamp: Stamp, ages: dict[str, float], degraded: list[str]
+    ) -> tuple[Array | None, float]:
+        length = self._proposer.reasoning_channels
+        if length == 0 or not self.config.use_reasoning:
+            return None, 0.0
+        if reasoning is None:
+            degraded.append("no reasoning")
+            return None, 0.0
+        age = seconds_between(reasoning.stamp, stamp)
+        ages["reasoning"] = max(age, 0.0)
+        wanted = self._proposer.reasoning_model
+        if wanted and reasoning.model_id != wanted:
+            degraded.append(f"reasoning of {reasoning.model_id!r}, trained with {wanted!r}")
+        elif reasoning.embedding.shape != (length,):
+            degraded.append(f"reasoning of length {reasoning.embedding.shape}, expected {length}")
+        elif not np.isfinite(reasoning.embedding).all():
+            degraded.append("reasoning is not finite")
+        elif age > self.config.max_reasoning_age or age < -MAX_GAP:
+            degraded.append(f"reasoning {age:.1f} s old")
+        else:
+            return np.asarray(reasoning.embedding, dtype=np.float64), max(age, 0.0)
+        return None, 0.0
+
+    def _seed(self, stamp: Stamp) -> int:
+        # Any two frames and any two config seeds give unrelated noise; 63 bits, for torch and numpy alike.
+        return int(np.random.SeedSequence([self.config.seed, stamp % 2**63]).generate_state(1, np.uint64)[0] >> 1)
+
+    def _choose(
+        self,
+        proposal: Proposal,
+        stamp: Stamp,
+        ego: EgoState,
+        rationale: str,
+        ages: dict[str, float],
+        degraded: list[str],
+    ) -> TrajectoryCandidates:
+        finite = np.isfinite(proposal.positions).all((1, 2)) & np.isfinite(proposal.confidences)
+        positions = np.where(finite[:, None, None], proposal.positions, 0.0)
+        confidences = np.where(finite, np.clip(proposal.confidences, 0.0, 1.0), 0.0)
+        points = motion_from_positions(positions, ego.speed, self.config.horizon)
+        if self._last is not None and not 0 < stamp - self._last.stamp <= MAX_GAP * NANOSECONDS:
+            self._last = None
+        chosen, reason = None, ""
+        for mode in np.argsort(-confidences, kind="stable"):
+            why = "a point is not finite"
+            if finite[mode]:
+                ok, why = self._validator.check(points[mode], ego, self._last, ego.pose, stamp)
+                if ok:
+                    chosen = int(mode)
+                    break
+            reason = reason or f"every mode withheld; the most confident: {why}"
+        candidates = TrajectoryCandidates(
+            stamp=stamp,
+            origin_pose=ego.pose,
+            points=points,
+            confidences=confidences,
+            chosen=chosen,
+            reason="" if chosen is not None else reason,
+            rationale=rationale,
+            sampler=self._proposer.sampler,
+            steps=self._proposer.steps,
+            ages=ages,
+            degraded=tuple(degraded),
+            model_id=self.model_id,
+        )
+        if chosen is not None:
+            self._last = candidates.trajectory()
+        return candidates

@@ -1,0 +1,72 @@
+"""Reading feature maps where points of the road project into them."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+MIN_DEPTH = 0.1
+"""m; what is nearer to a camera's plane is not seen."""
+VIEWS = 2
+"""Cameras that a point is read from; neighbours of a surround rig overlap in pairs."""
+
+
+def lift(points: Tensor, heights: Tensor) -> Tensor:
+    """Points (b, ..., 2) on the ground to (b, ... * heights, 3), heights fastest."""
+    b = points.shape[0]
+    flat = points.reshape(b, -1, 1, 2).expand(-1, -1, heights.shape[0], -1)
+    z = heights.reshape(1, 1, -1, 1).expand(b, flat.shape[1], -1, -1)
+    return torch.cat([flat, z], dim=-1).reshape(b, -1, 3)
+
+
+def read_maps(points: Tensor, maps: Tensor, projection: Tensor, valid: Tensor) -> Tensor:
+    """Bilinear features of maps at projected points, zero outside, mean over the (at most two) maps that see a point.
+
+    Pixel (0, 0) is the centre of the first cell. Gradients reach the maps, not the points. A bird's-eye map is a map
+    whose projection is affine: its last row is (0, 0, 0, 1).
+
+    Args:
+        points: (b, p, 3) base_link, m.
+        maps: (b, n, h, w, c).
+        projection: (b, n, 3, 4) base_link to homogeneous map pixels.
+        valid: (b, n), 1 where a map may be read.
+
+    Returns:
+        (b, p, c).
+    """
+    b, n, h, w, c = maps.shape
+    p = points.shape[1]
+    with torch.no_grad():
+        homogeneous = torch.cat([points, torch.ones_like(points[..., :1])], dim=-1)
+        uvw = torch.matmul(homogeneous.unsqueeze(1), projection.transpose(2, 3))
+        depth = uvw[..., 2]
+        uv = uvw[..., :2] / depth.clamp(min=MIN_DEPTH).unsqueeze(-1)
+        u, v = uv[..., 0].clamp(-2.0, w + 1.0), uv[..., 1].clamp(-2.0, h + 1.0)
+        seen = ((depth > MIN_DEPTH) & (u > -1.0) & (u < w) & (v > -1.0) & (v < h)).to(u.dtype) * valid.unsqueeze(-1)
+        views = min(n, VIEWS)
+        if n > views:
+            # Earlier cameras win a tie, on every backend alike.
+            order = seen * (2.0 - torch.arange(n, device=u.device, dtype=u.dtype).reshape(1, n, 1) / n)
+            index = order.topk(views, dim=1).indices
+            u, v, seen = u.gather(1, index), v.gather(1, index), seen.gather(1, index)
+        else:
+            index = torch.arange(n, device=u.device).reshape(1, n, 1).expand(b, n, p)
+        left, top = u.floor(), v.floor()
+        du, dv = u - left, v - top
+        cells, weights = [], []
+        first = (torch.arange(b, device=u.device).reshape(b, 1, 1) * n + index) * (h * w)
+        for column, row, weight in (
+            (left, top, (1 - du) * (1 - dv)),
+            (left + 1, top, du * (1 - dv)),
+            (left, top + 1, (1 - du) * dv),
+            (left + 1, top + 1, du * dv),
+        ):
+            inside = ((column >= 0) & (column < w) & (row >= 0) & (row < h)).to(weight.dtype)
+            cells.append(first + (row.clamp(0, h - 1) * w + column.clamp(0, w - 1)).long())
+            weights.append(weight * inside * seen)
+        cell = torch.stack(cells, dim=-1).permute(0, 2, 1, 3).reshape(b, p, views * 4)
+        weight = torch.stack(weights, dim=-1).permute(0, 2, 1, 3).reshape(b, p, 1, views * 4)
+        weight = weight / seen.sum(1).clamp(min=1.0).reshape(b, p, 1, 1)
+    read = F.embedding(cell, maps.reshape(-1, c))
+    return torch.matmul(weight.to(read.dtype), read).squeeze(2)
