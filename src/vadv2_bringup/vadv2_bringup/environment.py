@@ -19,8 +19,8 @@ LARGE_DATA = "LARGE_DATA?max_msg_size=1MB&sockets_size=1MB&non_blocking=true"
 
 DEFAULTS = {
     "FASTDDS_BUILTIN_TRANSPORTS": LARGE_DATA,
-    # A machine on a shared network neither hears nor tells its neighbours unless its user asks for it.
-    "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+    # Not LOCALHOST: under it rmw_fastrtps puts its own transports in the place of the line above, and images are lost.
+    "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET",
     # Threads of a pool that wait must not spin: six processes share a few cores.
     "OMP_WAIT_POLICY": "PASSIVE",
     "GOMP_SPINCOUNT": "0",
