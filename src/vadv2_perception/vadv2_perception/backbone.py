@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any, cast
 
 import torch
@@ -17,7 +18,7 @@ IMAGENET_STD = (58.395, 57.12, 57.375)
 
 def _auto_config(name: str) -> Any:
     """The transformers configuration of a backbone by its name here: sizes of the papers' tables."""
-    import transformers
+    transformers: Any = importlib.import_module("transformers")
 
     pyramid = {"out_features": ["stage2", "stage3", "stage4"]}
     if name in ("resnet18", "resnet34"):
@@ -41,16 +42,15 @@ class AutoPyramid(nn.Module):
 
     def __init__(self, name: str, source: str = "") -> None:
         super().__init__()
-        from transformers import AutoBackbone
-
+        auto: Any = importlib.import_module("transformers").AutoBackbone
         config = _auto_config(name)
         if source:
             try:
-                self.net = AutoBackbone.from_pretrained(source, out_features=config.out_features, use_safetensors=True)
+                self.net = auto.from_pretrained(source, out_features=config.out_features, use_safetensors=True)
             except (OSError, ValueError) as error:
                 raise InputError(str(error).splitlines()[0], source, "a directory or hub name of a backbone") from None
         else:
-            self.net = AutoBackbone.from_config(config)
+            self.net = auto.from_config(config)
         self.channels: tuple[int, ...] = tuple(self.net.channels)
         mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
         self.register_buffer("mean", mean.view(1, 3, 1, 1), persistent=False)

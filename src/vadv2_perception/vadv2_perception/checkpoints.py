@@ -61,8 +61,8 @@ def load_encoder(directory: Path) -> LoadedEncoder:
     """Read a checkpoint into a network.
 
     Raises:
-        InputError: for whatever `vadv2_core.checkpoint.load_checkpoint` refuses, an unknown config key, or a tensor that
-            is missing, superfluous, of another shape or not finite, by its name.
+        InputError: for whatever `vadv2_core.checkpoint.load_checkpoint` refuses, an unknown config key, or a tensor
+            that is missing, superfluous, of another shape or not finite, by its name.
     """
     checkpoint = load_checkpoint(directory, KIND)
     model = SceneModel(from_mapping(EncoderModelConfig, checkpoint.config, str(directory / CONFIG_NAME)))

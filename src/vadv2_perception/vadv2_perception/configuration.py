@@ -1,4 +1,4 @@
-"""What perception may be told: where and how it runs (`PerceptionConfig`), and what its network is (`EncoderModelConfig`).
+"""What perception may be told: how it runs (`PerceptionConfig`), and what its network is (`EncoderModelConfig`).
 
 The second travels in a checkpoint's ``config.json``; the first belongs to the machine and the launch file.
 """
@@ -113,7 +113,7 @@ class PerceptionConfig:
     architecture: str = parameter("tiny", "Network to make where no checkpoint is given.", choices=tuple(ARCHITECTURES))
     backbone_weights: str = parameter(
         "",
-        "Without a checkpoint: directory or hub name of backbone weights; empty takes what a package ships (Lite0), else the seed.",
+        "Without a checkpoint: directory or hub name of backbone weights; empty for a package's (Lite0) or seeded.",
     )
     seed: int = parameter(0, "Seed of weights that are made without a checkpoint.", minimum=0, maximum=2**31 - 1)
     backend: str = parameter("openvino", "What runs the network.", choices=BACKENDS)

@@ -1,7 +1,8 @@
 """EfficientNet-Lite0 without its classifier: MBConv blocks with ReLU6 and no squeeze-and-excitation.
 
 Tan and Le, "EfficientNet", ICML 2019 (arXiv:1905.11946); the Lite variants fix stem and head and drop what integer
-hardware does badly. Padding is TensorFlow's "same", which for an even size and stride 2 pads one pixel more on the right.
+hardware does badly. Padding is TensorFlow's "same", which for an even size and stride 2 pads one pixel more on the
+right.
 """
 
 from __future__ import annotations
@@ -67,9 +68,9 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
-        y = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
-        y = F.relu6(self._bn1(self._depthwise_conv(y)))
-        y = self._bn2(self._project_conv(y))
+        wide = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
+        wide = F.relu6(self._bn1(self._depthwise_conv(wide)))
+        y: Tensor = self._bn2(self._project_conv(wide))
         return x + y if self.adds else y
 
 

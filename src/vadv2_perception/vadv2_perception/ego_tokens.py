@@ -17,9 +17,11 @@ _FREQUENCIES = (0.5, 1.0, 2.0, 4.0)
 class EgoTokens(nn.Module):
     """One token a quantity of `AUX_QUANTITIES`; a learned null token where it is unknown or hidden.
 
-    Hiding is not decoration: open-loop scores can be had from ego status alone (Li et al., "Is Ego Status All You Need",
-    CVPR 2024), so training takes it away with probability ``dropout``, each quantity for itself.
+    Hiding is not decoration: open-loop scores can be had from ego status alone (Li et al., "Is Ego Status All You
+    Need", CVPR 2024), so training takes it away with probability ``dropout``, each quantity for itself.
     """
+
+    scale: Tensor
 
     def __init__(self, channels: int, dropout: float) -> None:
         super().__init__()

@@ -20,7 +20,7 @@ from vadv2_perception.frame_memory import FrameMemory, RememberedFrame
 from vadv2_perception.halves import ANSWER_NAMES
 from vadv2_perception.network_images import network_images
 from vadv2_perception.networks import Network, make_networks
-from vadv2_perception.novelty import NoveltyStatistics
+from vadv2_perception.novelty import statistics_of
 from vadv2_perception.rig_arrays import RigArrays, camera_motion, moved_cameras, rig_arrays, same_rig
 
 
@@ -28,8 +28,8 @@ class SceneEncoder:
     """Images of any size and rig, ego motion and a second or two of past, to `SceneTokens`.
 
     Args:
-        directory: A perception checkpoint; None makes seeded weights (on ImageNet's where a package ships them), kept in
-            the cache directory, whose ``model_id`` ends in ``-untrained``.
+        directory: A perception checkpoint; None makes seeded weights (on ImageNet's where a package ships them), kept
+            in the cache directory, whose ``model_id`` ends in ``-untrained``.
         config: How it runs here.
 
     Raises:
@@ -40,11 +40,7 @@ class SceneEncoder:
         self.config = config
         self._encoder: LoadedEncoder = untrained_encoder(config) if directory is None else load_encoder(directory)
         model = self._encoder.model
-        self._statistics = NoveltyStatistics(
-            model.novelty_mean.double().numpy(),
-            model.novelty_precision.double().numpy(),
-            float(model.novelty_threshold),
-        )
+        self._statistics = statistics_of(model)
         self._memory = FrameMemory(model.config.history_ages, config.maximum_gap)
         self._rig: RigArrays | None = None
         self._networks: dict[int, tuple[Network, Network]] = {}
@@ -136,7 +132,7 @@ class SceneEncoder:
         return self._rig
 
     def _in_words(self, out: dict[str, NDArray[Any]]) -> tuple[SceneObjects, SceneMap, NDArray[np.int64]]:
-        """Objects and map above the confidence threshold, and the order of all queries with them first in their kinds."""
+        """Objects and map above the threshold, and the order of the queries: each kind by falling confidence."""
         answers = {name: out[name][0] for name in ANSWER_NAMES}
         objects, object_order = objects_in_words(answers)
         elements, map_order = map_in_words(answers)

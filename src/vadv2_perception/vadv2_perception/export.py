@@ -1,4 +1,4 @@
-"""ONNX files of an encoder in the cache directory, made when they are first wanted and found again by the weights' hash."""
+"""ONNX files of an encoder in the cache directory, made when first wanted, found again by the weights' hash."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +29,7 @@ class ExportedEncoder:
 
 
 def _onnx(module: nn.Module, inputs: dict[str, Tensor], outputs: tuple[str, ...]) -> bytes:
-    buffer = io.BytesIO()
+    buffer: Any = io.BytesIO()
     with warnings.catch_warnings(), torch.inference_mode():
         # Shapes are constants on purpose: one file is one rig's size.
         warnings.simplefilter("ignore")
@@ -41,7 +42,8 @@ def _onnx(module: nn.Module, inputs: dict[str, Tensor], outputs: tuple[str, ...]
             opset_version=OPSET,
             dynamo=False,
         )
-    return buffer.getvalue()
+    data: bytes = buffer.getvalue()
+    return data
 
 
 def export_encoder(encoder: LoadedEncoder, cameras: int, cache_directory: Path) -> ExportedEncoder:

@@ -32,7 +32,7 @@ class ImageHalf(nn.Module):
         self.model = model
 
     def forward(self, images: Tensor, rays: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(cameras, H, W, 3) uint8 and (cameras, h, w, c) to (cameras, h, w, c), (cameras, m, h, w), (cameras, last c)."""
+        """(cameras, H, W, 3) and (cameras, h, w, c) to (cameras, h, w, c), (cameras, m, h, w), (cameras, last c)."""
         features = self.model.features(images.permute(0, 3, 1, 2).to(rays.dtype))
         own = self.model.frame_tokens(features, rays[None])[0]
         return own, self.model.remembered(own), features[-1].mean(dim=(2, 3))

@@ -1,4 +1,4 @@
-"""The image half of the network: feature pyramid and rays to one grid of tokens a camera, and the fusion of past frames."""
+"""The image half of the network: feature pyramid and rays to a grid of tokens a camera; the fusion of past frames."""
 
 from __future__ import annotations
 
@@ -70,10 +70,10 @@ class Neck(nn.Module):
 class HistoryFusion(nn.Module):
     """Adds to each token what past frames held at the same place of the world.
 
-    A token's ray is followed to the ground (or 50 m out), the point is moved by the ego's motion into each past frame and
-    read there in the same camera; what stood still then lines up, and what did not tells its velocity. The time between
-    the frames is encoded from its true value. What is kept of a frame is `remembered`: half of the channels are enough to
-    compare with.
+    A token's ray is followed to the ground (or 50 m out), the point is moved by the ego's motion into each past frame
+    and read there in the same camera; what stood still then lines up, and what did not tells its velocity. The time
+    between the frames is encoded from its true value. What is kept of a frame is `remembered`: half of the channels
+    are enough to compare with.
     """
 
     def __init__(self, channels: int, memory_channels: int, grid: tuple[int, int]) -> None:
@@ -88,7 +88,8 @@ class HistoryFusion(nn.Module):
 
     def remembered(self, tokens: Tensor) -> Tensor:
         """A frame's own tokens (..., h, w, c) as they are kept for later frames: (..., memory channels, h, w)."""
-        return self.then(tokens).transpose(-1, -2).transpose(-2, -3)
+        kept: Tensor = self.then(tokens)
+        return kept.transpose(-1, -2).transpose(-2, -3)
 
     def age_features(self, age: Tensor) -> Tensor:
         """Ages (...) in seconds to (..., 9): themselves and their waves."""

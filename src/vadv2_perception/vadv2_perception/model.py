@@ -80,6 +80,10 @@ class SceneModel(nn.Module):
         pretrained: Take a package's ImageNet weights (EfficientNet-Lite0).
     """
 
+    novelty_mean: Tensor
+    novelty_precision: Tensor
+    novelty_threshold: Tensor
+
     def __init__(self, config: EncoderModelConfig, backbone_weights: str = "", pretrained: bool = False) -> None:
         super().__init__()
         self.config = config
@@ -97,7 +101,7 @@ class SceneModel(nn.Module):
         set_training(self.backbone, config)
 
     def train(self, mode: bool = True) -> SceneModel:
-        """Training mode for all but the backbone's normalisation, whose ImageNet statistics a small batch would spoil."""
+        """Training mode for all but the backbone's normalisation: a small batch would spoil its ImageNet statistics."""
         super().train(mode)
         for module in self.backbone.modules():
             if self.config.backbone_training == "frozen" or isinstance(module, nn.BatchNorm2d):

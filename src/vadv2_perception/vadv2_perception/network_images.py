@@ -21,7 +21,8 @@ def to_network_size(image: NDArray[np.uint8], width: int, height: int) -> NDArra
     rows = round(image.shape[0] * width / image.shape[1])
     if (rows, width) != image.shape[:2]:
         shrinks = width < image.shape[1]
-        image = cv2.resize(image, (width, rows), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        image = np.asarray(cv2.resize(image, (width, rows), interpolation=how), dtype=np.uint8)
     if rows >= height:
         return image[rows - height :]
     return np.concatenate([np.zeros((height - rows, width, 3), dtype=np.uint8), image])

@@ -75,7 +75,7 @@ def motion_between(ego: EgoState, seconds: float) -> Pose2:
 
 
 def camera_motion(ego: EgoState, stamp: int, camera_stamps: NDArray[np.int64], valid: NDArray[np.bool_]) -> Array:
-    """(cameras, 3, 3) SE(2): base_link at each camera's stamp to base_link at the anchor's; identity where not valid."""
+    """(cameras, 3, 3) SE(2): base_link at each camera's stamp to that at the anchor's; identity where not valid."""
     return np.stack(
         [
             motion_between(ego, seconds_between(stamp, int(s))).to_matrix() if ok else np.eye(3)

@@ -1,8 +1,8 @@
-"""Scene queries: learned questions that read the image tokens and answer with objects, map elements and the whole scene.
+"""Scene queries: learned questions that read the image tokens and answer with objects, map elements, the whole scene.
 
-A query reads twice a layer: at its own places in the world, projected into the cameras (as DETR3D, arXiv:2110.06922, and
-deformable attention, arXiv:2010.04159), and, in the first layer, over every token with its ray as position (as PETR,
-arXiv:2203.05625), where a token that looks like a signal lamp may be preferred. Answers are refined from layer to layer.
+A query reads at its own places in the world, projected into the cameras (as DETR3D, arXiv:2110.06922, and deformable
+attention, arXiv:2010.04159), and, in the first layer, over every token with its ray as position (as PETR,
+arXiv:2203.05625), where a token that looks like a signal lamp may be preferred. Answers are refined layer by layer.
 """
 
 from __future__ import annotations

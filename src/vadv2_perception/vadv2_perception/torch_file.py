@@ -1,9 +1,9 @@
 """Read the tensors of an old torch file (``.pth`` before 1.6) without running anything that is written in it.
 
-Such a file is a row of pickles followed by raw numbers. A pickle is a program: unpickling one may call anything. Here its
-opcodes are only read (`pickletools.genops` never executes), on a stack of our own that knows containers, numbers, text and
-two calls: an empty ``OrderedDict`` and ``_rebuild_tensor_v2``, which become plain Python values. Any other name or
-opcode refuses the file. The result is meant to be written to safetensors once; nothing else in the project reads such files.
+Such a file is a row of pickles followed by raw numbers. A pickle is a program: unpickling one may call anything. Here
+its opcodes are only read (`pickletools.genops` never executes), on a stack of our own that knows containers, numbers,
+text and two calls: an empty ``OrderedDict`` and ``_rebuild_tensor_v2``, which become plain values. Any other name or
+opcode refuses the file. The tensors go to safetensors at once; nothing else in the project reads such files.
 """
 
 from __future__ import annotations
@@ -128,6 +128,7 @@ class _Reader:
 
     def read(self) -> Any:
         """The value of the next pickle in the file."""
+        argument: Any
         for opcode, argument, _ in pickletools.genops(self.source):
             op = opcode.name
             if op in ("PROTO", "STOP"):
