@@ -43,8 +43,8 @@ class Offset:
 def recovery(times: Array, lateral: float, yaw: float, speed: float) -> Array:
     """How an offset fades along the driven path: metres left of it at each time.
 
-    A quintic from (lateral, lateral rate) to rest: the gentlest way back in `RECOVERY_SECONDS`, longer when slow, since a
-    car that stands cannot move sideways.
+    A quintic from (lateral, lateral rate) to rest: the gentlest way back in `RECOVERY_SECONDS`, longer when slow, since
+    a car that stands cannot move sideways.
     """
     seconds = RECOVERY_SECONDS * max(1.0, 5.0 / max(speed, 1.0))
     u = np.clip(times / seconds, 0.0, 1.0)
@@ -83,7 +83,7 @@ def future_of(poses: Array, times: Array, index: int, offset: Offset, speed: flo
 
 
 def others_of(scenes: Sequence[Scene], times: Array, index: int, pose: Pose2) -> tuple[Array, Array]:
-    """Where the nearest others will be: (16, 16, 5) boxes in base_link at 0.5 s, 1 s, ... 8 s, and (16, 16) 1 where known.
+    """Where the nearest others will be: boxes (16, 16, 5) in base_link at 0.5 s, 1 s, ... 8 s; (16, 16) 1 where known.
 
     The first axis is time, the second the others; the truth of the drive, not a prediction.
     """

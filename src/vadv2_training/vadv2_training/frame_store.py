@@ -1,7 +1,7 @@
 """Cached frames: what a frozen backbone saw of every frame of a drive, and all that training asks about it.
 
-A drive is one shard, ``<name>.safetensors`` with every array below and ``<name>.json`` with its texts and origin. A shard
-is written whole or not at all, so a store can be filled by many processes and after any kill. Rows are read from the file
+A drive is one shard, ``<name>.safetensors`` with every array and ``<name>.json`` with its texts and origin. A shard is
+written whole or not at all, so a store can be filled by many processes and after any kill. Rows are read from the file
 when they are asked for: a store may be larger than memory.
 """
 
@@ -71,12 +71,12 @@ class FrameStore:
         paths = sorted(directory.glob("*.safetensors"))
         if not paths:
             raise InputError("holds no frames", str(directory), "a store filled by `vadv2 train`")
-        self._files = []
+        self._files: list[Any] = []
         self.windows: list[Window] = []
         self.names: list[str] = []
         for path in paths:
             try:
-                source = safe_open(path, framework="pt")
+                source: Any = safe_open(path, framework="pt")
                 count = int(source.get_slice("stamps").get_shape()[0])
             except (SafetensorError, OSError) as error:
                 raise InputError(f"not a shard of frames: {error}", str(path), "what `vadv2 train` wrote") from None
