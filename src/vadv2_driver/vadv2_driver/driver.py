@@ -22,7 +22,7 @@ from vadv2_driver.configuration import DriverConfig
 from vadv2_driver.output import DriverOutput, system_model_id
 from vadv2_perception import SceneEncoder
 from vadv2_planner import make_planner
-from vadv2_vlm import Reasoner
+from vadv2_vlm.reasoner import Reasoner
 
 T = TypeVar("T")
 
