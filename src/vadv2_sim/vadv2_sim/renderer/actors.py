@@ -239,6 +239,10 @@ def place_actors(
             rise = {SignalState.RED: 0.44, SignalState.GREEN: -0.44, SignalState.RED_YELLOW: 0.3}.get(state, 0.0)
             c, s = np.cos(head.yaw), np.sin(head.yaw)
             lights.append([x + 0.2 * c, y + 0.2 * s, z + rise, 0, 0.75, 0.75, 1, 0, *_GLOW[state], 0.5])
+    if air.sun_color[0] > 0.3:
+        x, y, z = np.append(centre, 1.5) + 180.0 * air.sun
+        wide = 9.0 + 22.0 * air.glare
+        lights.append([float(x), float(y), float(z), 0, wide, wide, 1, 0, *air.sun_color, 0.8])
     if dark:
         away = np.abs(city.lamps - centre).max(axis=1, initial=0.0) if len(city.lamps) else np.zeros(0)
         for x, y in city.lamps[away < min(reach, 150.0)]:

@@ -24,6 +24,10 @@ _FACADES: tuple[tuple[Layer, tuple[Color, ...], tuple[float, float]], ...] = (
 )
 
 
+Layers = tuple[MeshBuilder, MeshBuilder, MeshBuilder]
+"""Meshes of what is always drawn, of fine things near by, and of the same things from afar."""
+
+
 @dataclass(slots=True)
 class Raster:
     """A grid of cells over a town: which are taken, which lie in shadow, where lamps shine.
@@ -109,33 +113,42 @@ def _house(m: MeshBuilder, rng: np.random.Generator, corners: Array, height: flo
     m.triangles([[e[1], e[2], r[1]], [e[3], e[0], r[0]]], tint)
 
 
-def _tree(m: MeshBuilder, rng: np.random.Generator, x: float, y: float, radius: float, height: float) -> None:
-    m.semantic = SemanticClass.VEGETATION
-    m.cylinder((x, y, GROUND_Z), (x, y, 0.55 * height), 0.16, (0.30, 0.22, 0.16), sides=5, caps=False)
+def _tree(layers: Layers, rng: np.random.Generator, x: float, y: float, radius: float, height: float) -> None:
+    """A trunk and two crowns near by, one coarse crown from afar."""
+    _, near, far = layers
+    near.semantic = far.semantic = SemanticClass.VEGETATION
+    bark: Color = (0.30, 0.22, 0.16)
+    near.cylinder((x, y, GROUND_Z), (x, y, 0.55 * height), 0.16, bark, sides=5, caps=False)
+    far.cylinder((x, y, GROUND_Z), (x, y, 0.55 * height), 0.16, bark, sides=3, caps=False)
     tint = np.array([0.30, 0.46, 0.18]) * rng.uniform(0.75, 1.2) + rng.uniform(-0.03, 0.05, 3)
     color: Color = (float(tint[0]), float(tint[1]), float(tint[2]))
     for _ in range(2):
         dx, dy = rng.uniform(-0.3, 0.3, 2) * radius
         centre = (x + dx, y + dy, height - radius * rng.uniform(0.8, 1.3))
-        m.ball(centre, (radius, radius, radius * rng.uniform(0.9, 1.3)), color, rings=4, sides=6, layer=Layer.LEAVES)
+        crown = (radius, radius, radius * float(rng.uniform(0.9, 1.3)))
+        near.ball(centre, crown, color, rings=4, sides=6, layer=Layer.LEAVES)
+    wide = (1.15 * radius, 1.15 * radius, 1.3 * radius)
+    far.ball((x, y, height - 1.05 * radius), wide, color, rings=3, sides=4, layer=Layer.LEAVES)
 
 
-def _lamp(m: MeshBuilder, x: float, y: float, inward: Array) -> tuple[float, float]:
+def _lamp(layers: Layers, x: float, y: float, inward: Array) -> tuple[float, float]:
     """A lamp post with an arm over the road; gives where it shines."""
-    m.semantic = SemanticClass.POLE
+    _, m, far = layers
+    m.semantic = far.semantic = SemanticClass.POLE
     grey: Color = (0.36, 0.37, 0.39)
     top = (x + 2.0 * inward[0], y + 2.0 * inward[1], 7.4)
     m.cylinder((x, y, GROUND_Z), (x, y, 7.0), 0.08, grey, end_radius=0.05, sides=5, caps=False)
     m.cylinder((x, y, 7.0), top, 0.045, grey, sides=4, caps=False)
+    far.cylinder((x, y, GROUND_Z), (x, y, 7.2), 0.09, grey, sides=3, caps=False)
     m.cylinder((*top[:2], 7.28), (*top[:2], 7.38), 0.28, (0.8, 0.8, 0.78), sides=6, part=Part.STREET_LAMP)
     return (top[0], top[1])
 
 
-def place_blocks(m: MeshBuilder, plan: StreetPlan, raster: Raster, seed: int, speed_limit: float) -> Blocks:
+def place_blocks(layers: Layers, plan: StreetPlan, raster: Raster, seed: int, speed_limit: float) -> Blocks:
     """Line the streets with houses, trees and lamps.
 
     Args:
-        m: Gets the meshes.
+        layers: Get the houses, the trees and lamps near by, and the same from afar.
         plan: Streets; nothing is put on them.
         raster: Its taken cells are read and extended.
         seed: Of the town.
@@ -153,12 +166,12 @@ def place_blocks(m: MeshBuilder, plan: StreetPlan, raster: Raster, seed: int, sp
             if ring.is_ccw != (index == 0):
                 line = line[::-1]
             along = arc_length(line)
-            _walk(m, rng, raster, placed, (line, along), (setback, style, tall))
+            _walk(layers, rng, raster, placed, (line, along), (setback, style, tall))
     return placed
 
 
 def _walk(
-    m: MeshBuilder,
+    layers: Layers,
     rng: np.random.Generator,
     raster: Raster,
     placed: Blocks,
@@ -183,7 +196,7 @@ def _walk(
         foot = at(s) + 0.45 * n
         post = foot + 0.3 * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
         if raster.claim(post):
-            placed.lamps.append(_lamp(m, float(foot[0]), float(foot[1]), -n))
+            placed.lamps.append(_lamp(layers, float(foot[0]), float(foot[1]), -n))
         s += float(rng.uniform(24, 30))
     s = float(rng.uniform(0, 6))
     while s < length - 5:
@@ -200,7 +213,7 @@ def _walk(
             corners = np.stack([p + span * d, p, p + depth * n, p + depth * n + span * d])
             if raster.claim(corners, 0.04):
                 height = float(rng.uniform(14, 42) if tall and rng.random() < 0.7 else rng.uniform(5.5, 12.5))
-                _house(m, rng, corners, height, style)
+                _house(layers[0], rng, corners, height, style)
                 placed.footprints.append((corners, height))
         s += front * float(rng.uniform(0.9, 1.25)) + (0.0 if tall else float(rng.uniform(0, 5)))
     s = float(rng.uniform(2, 12))
@@ -211,6 +224,6 @@ def _walk(
         post = np.array([x, y]) + 0.7 * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
         if raster.claim(post):
             height = float(rng.uniform(4.5, 8.0)) + radius
-            _tree(m, rng, float(x), float(y), radius, height)
+            _tree(layers, rng, float(x), float(y), radius, height)
             placed.trees.append((float(x), float(y), radius, height))
         s += float(rng.uniform(5, 14))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from enum import IntEnum
 
 import cv2
 import numpy as np
@@ -36,6 +37,15 @@ SUN_ELEVATION = 0.85
 """Of the sun that the baked shadows belong to, rad."""
 
 
+class Level(IntEnum):
+    """When a chunk is drawn."""
+
+    ALWAYS = 0
+    NEAR = 1
+    FAR = 2
+    GROUND = 3
+
+
 @dataclass(frozen=True, slots=True)
 class City:
     """Everything of a town that does not move.
@@ -43,6 +53,7 @@ class City:
     Attributes:
         vertices: (n, `VERTEX_FLOATS`) float32, chunk by chunk.
         chunks: (k, 2) first vertex and count.
+        level: (k,) `Level` of each chunk.
         low, high: (k, 3) corners of each chunk's bounds.
         bake: (h, w, 2) uint8: sunlit share, street light; row 0 at the low y.
         origin: World x, y of the bake's low corner.
@@ -54,6 +65,7 @@ class City:
 
     vertices: NDArray[np.float32]
     chunks: NDArray[np.int64]
+    level: NDArray[np.int64]
     low: Array
     high: Array
     bake: NDArray[np.uint8]
@@ -110,22 +122,23 @@ def _bake(raster: Raster, blocks: Blocks, low_sun: float) -> NDArray[np.uint8]:
     return np.stack([lit, np.clip(light * 150, 0, 255).astype(np.uint8)], axis=-1)
 
 
-def _chunked(vertices: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64], Array, Array]:
-    triangles = vertices.reshape(-1, 3, VERTEX_FLOATS)
-    middle = triangles[:, :, :2].mean(axis=1)
-    key = np.floor(middle / CHUNK).astype(np.int64)
-    extent = np.ptp(triangles[:, :, :2], axis=1).max(axis=1)
-    # Triangles larger than a chunk are few: they share one that is always near.
-    key[extent > 2 * CHUNK] = 1 << 20
-    code = key[:, 0] * (1 << 24) + key[:, 1]
+def _chunked(
+    parts: dict[Level, MeshBuilder],
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64], Array, Array]:
+    """Vertices sorted by level and square; first and count, level, and bounds of each piece."""
+    meshes = {level: m.build() for level, m in parts.items()}
+    triangles = np.concatenate(list(meshes.values())).reshape(-1, 3, VERTEX_FLOATS)
+    levels = np.concatenate([np.full(len(v) // 3, level) for level, v in meshes.items()])
+    key = np.floor(triangles[:, :, :2].mean(axis=1) / CHUNK).astype(np.int64) + (1 << 15)
+    code = (levels << 40) + (key[:, 0] << 20) + key[:, 1]
     order = np.argsort(code, kind="stable")
-    triangles, code = triangles[order], code[order]
+    triangles, code, levels = triangles[order], code[order], levels[order]
     starts = np.flatnonzero(np.concatenate([[True], code[1:] != code[:-1]]))
     counts = np.diff(np.concatenate([starts, [len(code)]]))
-    low = np.minimum.reduceat(triangles[:, :, :3].min(axis=1), starts, axis=0)
-    high = np.maximum.reduceat(triangles[:, :, :3].max(axis=1), starts, axis=0)
+    low = np.minimum.reduceat(triangles[:, :, :3].min(axis=1), starts, axis=0).astype(np.float64)
+    high = np.maximum.reduceat(triangles[:, :, :3].max(axis=1), starts, axis=0).astype(np.float64)
     flat = np.ascontiguousarray(triangles.reshape(-1, VERTEX_FLOATS))
-    return flat, np.stack([starts * 3, counts * 3], axis=1), low.astype(np.float64), high.astype(np.float64)
+    return flat, np.stack([starts * 3, counts * 3], axis=1), levels[starts], low, high
 
 
 def build_city(road_map: RoadMap, buildings: bool = True) -> City:
@@ -139,10 +152,12 @@ def build_city(road_map: RoadMap, buildings: bool = True) -> City:
     raster.fill(raster.taken, street.buffer(0.4), 1)
     walks = np.zeros_like(raster.taken)
     raster.fill(walks, plan.sidewalk, 1)
-    m = MeshBuilder(SemanticClass.GROUND)
+    parts = {level: MeshBuilder(SemanticClass.GROUND) for level in Level}
+    m = parts[Level.ALWAYS]
     far = 700.0
-    outer = np.array([[low[0] - far, low[1] - far], [high[0] + far, low[1] - far], high + far, [low[0] - far, high[1] + far]])
-    m.flat(outer[None], GROUND_Z, (0.33, 0.44, 0.22), layer=Layer.GRASS, scale=14.0)
+    (x0, y0), (x1, y1) = low - far, high + far
+    outer = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
+    parts[Level.GROUND].flat(outer[None], GROUND_Z, (0.33, 0.44, 0.22), layer=Layer.GRASS, scale=14.0)
     blocks = Blocks()
     limits = [lane.speed_limit for lane in road_map.lanes.values() if lane.kind is LaneKind.ROAD]
     if buildings:
@@ -150,17 +165,17 @@ def build_city(road_map: RoadMap, buildings: bool = True) -> City:
             raster.taken[_around(raster, head.position[0], head.position[1])] = 1
         for sign in road_map.signs:
             raster.taken[_around(raster, sign.position[0], sign.position[1])] = 1
-        blocks = place_blocks(m, plan, raster, seed, float(np.median(limits)) if limits else 13.9)
+        blocks = place_blocks((m, parts[Level.NEAR], parts[Level.FAR]), plan, raster, seed, float(np.median(limits)) if limits else 13.9)
     add_surfaces(m, road_map, plan)
     add_lane_lines(m, road_map, plan)
     add_arrows(m, road_map)
     add_crossings(m, road_map)
     add_posts(m, road_map, plan)
     low_sun = main_direction(road_map)
-    vertices, chunks, chunk_low, chunk_high = _chunked(m.build())
+    vertices, chunks, level, chunk_low, chunk_high = _chunked(parts)
     lamps = np.array(blocks.lamps, dtype=np.float64).reshape(-1, 2)
     bake = _bake(raster, blocks, low_sun)
-    return City(vertices, chunks, chunk_low, chunk_high, bake, low, size * CELL, lamps, low_sun, walks)
+    return City(vertices, chunks, level, chunk_low, chunk_high, bake, low, size * CELL, lamps, low_sun, walks)
 
 
 def _around(raster: Raster, x: float, y: float) -> tuple[slice, slice]:

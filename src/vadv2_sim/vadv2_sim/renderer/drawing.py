@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,15 @@ from vadv2_core.geometry import Array
 from vadv2_sim.renderer import shaders
 from vadv2_sim.renderer.actors import DECAL_FLOATS, INSTANCE_FLOATS, MESHES, Actors
 from vadv2_sim.renderer.atmosphere import Atmosphere
-from vadv2_sim.renderer.city import City
+from vadv2_sim.renderer.city import City, Level
 from vadv2_sim.renderer.textures import TEXTURE_SIZE, texture_array
 
 NEAR = 0.2
 """Near plane, m."""
+DETAIL_RANGE = 85.0
+"""Nearer than this, chunks are drawn with whole trees and lamp posts, m."""
 _CITY_LAYOUT = ("3f 3f 3f 3f 1f 4x", "p", "n", "t", "c", "part")
+_TRUTH_LAYOUT = ("3f 3f 3f 3f 1f 1f", "p", "n", "t", "c", "part", "semantic")
 _ACTOR_LAYOUT = ("4f 3f 3f 4f 4f/i", "i_place", "i_scale", "i_color", "i_lamps", "i_state")
 
 
@@ -30,44 +34,76 @@ def inside_frustum(view_projection: Array, low: Array, high: Array) -> NDArray[n
     return np.asarray(((corner * normal).sum(-1) + planes[:, None, 3] > 0).all(axis=0))
 
 
+def sky_dome(sides: int = 64) -> NDArray[np.float32]:
+    """Triangles (n, 4) float32 of a dome of directions; the fourth number is 1 on a silhouette of far hills."""
+    azimuth = np.linspace(0, 2 * np.pi, sides + 1)
+    hills = 0.022 + 0.012 * np.sin(azimuth * 5 + 1) + 0.008 * np.sin(azimuth * 13)
+    rings = [np.full(sides + 1, -0.3), hills, hills + 0.002, np.full(sides + 1, 0.06)]
+    rings += [np.full(sides + 1, e) for e in (0.12, 0.2, 0.3, 0.45, 0.65, 0.9, 1.25, np.pi / 2)]
+    land = [1.0, 1.0, *[0.0] * (len(rings) - 2)]
+    points = np.stack(
+        [
+            np.stack([np.cos(e) * np.cos(azimuth), np.cos(e) * np.sin(azimuth), np.sin(e), np.full_like(e, w)], axis=1)
+            for e, w in zip(rings, land, strict=True)
+        ]
+    )
+    a, b, c, d = points[:-1, :-1], points[:-1, 1:], points[1:, 1:], points[1:, :-1]
+    return np.stack([a, b, c, a, c, d], axis=2).reshape(-1, 4).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class _LitPrograms:
+    """Programs of one state of light, and the city's vertex array for it."""
+
+    still: Any
+    moving: Any
+    city: Any
+
+
 class Painter:
     """Draws a city and its actors into whatever framebuffer and viewport is in use."""
 
     def __init__(self, context: Any, city: City) -> None:
         self._context = context
         self._city = city
-        lit = shaders.LIT_FRAGMENT
-        self._still = context.program(shaders.vertex_source(shaders.LIT_VERTEX, False), lit)
-        self._moving = context.program(shaders.vertex_source(shaders.LIT_VERTEX, True), lit)
+        self._variants: dict[tuple[str, ...], _LitPrograms] = {}
         self._sky = context.program(shaders.SKY_VERTEX, shaders.SKY_FRAGMENT)
         self._decal = context.program(shaders.DECAL_VERTEX, shaders.DECAL_FRAGMENT)
-        truth = shaders.TRUTH_FRAGMENT
-        self._still_truth = context.program(shaders.vertex_source(shaders.TRUTH_VERTEX, False), truth)
-        self._moving_truth = context.program(shaders.vertex_source(shaders.TRUTH_VERTEX, True), truth)
+        truth, switch = shaders.TRUTH_FRAGMENT, shaders.with_switches
+        self._still_truth = context.program(switch(shaders.TRUTH_VERTEX), truth)
+        self._moving_truth = context.program(switch(shaders.TRUTH_VERTEX, "INSTANCED"), truth)
         textures = texture_array()
         self._texture = context.texture_array((TEXTURE_SIZE, TEXTURE_SIZE, len(textures)), 4, textures.tobytes())
         self._texture.build_mipmaps()
-        self._texture.filter = (9987, 9729)  # GL_LINEAR_MIPMAP_LINEAR, GL_LINEAR
+        self._texture.filter = (9985, 9729)  # GL_LINEAR_MIPMAP_NEAREST, GL_LINEAR
         height, width = city.bake.shape[:2]
         self._bake = context.texture((width, height), 2, np.ascontiguousarray(city.bake).tobytes(), alignment=1)
         self._bake.filter = (9729, 9729)
         self._bake.repeat_x = self._bake.repeat_y = False
         self._city_buffer = context.buffer(city.vertices.tobytes())
-        self._city_array = self._array(self._still, [(self._city_buffer, _CITY_LAYOUT)])
-        self._city_truth = self._array(self._still_truth, [(self._city_buffer, _truth_layout())])
-        screen = context.buffer(np.array([-1, -1, 3, -1, -1, 3], dtype=np.float32).tobytes())
-        self._sky_array = self._array(self._sky, [(screen, ("2f", "p"))])
+        self._city_truth = self._array(self._still_truth, [(self._city_buffer, _TRUTH_LAYOUT)])
+        self._dome = context.buffer(sky_dome().tobytes())
+        self._sky_array = self._array(self._sky, [(self._dome, ("4f", "p"))])
         self._corners = context.buffer(np.array([-1, -1, 1, -1, -1, 1, 1, 1], dtype=np.float32).tobytes())
-        self._screen = screen
         self._meshes = [context.buffer(make().tobytes()) for make, _ in MESHES.values()]
-        self._slots: dict[tuple[int, bool, int], tuple[Any, Any]] = {}
+        self._slots: dict[tuple[int, Any, int], tuple[Any, Any]] = {}
         self._decals: dict[int, tuple[Any, Any]] = {}
         self._call = 0
-        for program in (self._still, self._moving):
-            program["u_texture"].value = 0
-            program["u_bake"].value = 1
-            program["u_bake_place"].value = (*city.origin, *(1.0 / city.extent))
-        self._sky["u_texture"].value = 0
+        self._fixed = {"u_texture": 0, "u_bake": 1, "u_bake_place": (*city.origin, *(1.0 / city.extent))}
+        self._set(self._fixed, self._sky)
+
+    def _lit(self, air: Atmosphere) -> _LitPrograms:
+        """The programs for a state of light, compiled when it is first met."""
+        wanted = {"SHADOWS": air.shadow > 0.0, "LAMPS": air.night > 0.05, "WET": air.wet > 0.0}
+        switches = tuple(name for name, on in wanted.items() if on)
+        if switches not in self._variants:
+            fragment = shaders.with_switches(shaders.LIT_FRAGMENT, *switches)
+            still = self._context.program(shaders.with_switches(shaders.LIT_VERTEX), fragment)
+            moving = self._context.program(shaders.with_switches(shaders.LIT_VERTEX, "INSTANCED"), fragment)
+            self._set(self._fixed, still, moving)
+            array = self._array(still, [(self._city_buffer, _CITY_LAYOUT)])
+            self._variants[switches] = _LitPrograms(still, moving, array)
+        return self._variants[switches]
 
     def _array(self, program: Any, content: list[tuple[Any, tuple[str, ...]]]) -> Any:
         names = set(program)
@@ -87,7 +123,7 @@ class Painter:
     def light(self, air: Atmosphere, headlight: tuple[float, float, float]) -> None:
         """Set the light of a frame; ``headlight`` is the ego's lamp: x, y, yaw."""
         self._call = 0
-        self._air = air
+        self._now = self._lit(air)
         x, y, yaw = headlight
         values = {
             "u_sun": tuple(air.sun),
@@ -105,7 +141,12 @@ class Painter:
             "u_headlight": (x, y, float(np.cos(yaw)), float(np.sin(yaw))),
             "u_headlight_power": 1.15 if air.night > 0.2 else 0.0,
         }
-        for program in (self._still, self._moving, self._sky, self._decal):
+        self._set(values, self._now.still, self._now.moving, self._sky, self._decal)
+
+    @staticmethod
+    def _set(values: dict[str, Any], *programs: Any) -> None:
+        """Set uniforms wherever a program has kept them (compilers drop what is unused)."""
+        for program in programs:
             for name, value in values.items():
                 if name in program:
                     program[name].value = value
@@ -114,21 +155,16 @@ class Painter:
         """Draw one camera's picture into the viewport in use."""
         c = self._context
         matrix = np.ascontiguousarray(view_projection.T, dtype=np.float32).tobytes()
-        for program in (self._still, self._moving, self._decal):
+        for program in (self._now.still, self._now.moving, self._sky, self._decal):
             program["u_view_projection"].write(matrix)
-            if "u_eye" in program:
-                program["u_eye"].value = tuple(eye)
+        self._set({"u_eye": tuple(eye)}, self._now.still, self._now.moving, self._sky, self._decal)
         self._texture.use(0)
         self._bake.use(1)
         c.enable_only(c.DEPTH_TEST)
         c.depth_func = "<"
-        self._instances(self._moving, False, view_projection, actors)
-        self._chunks(self._city_array, view_projection)
+        self._instances(self._now.moving, _CITY_LAYOUT, view_projection, actors)
+        self._chunks(self._now.city, view_projection, eye)
         c.depth_func = "<="
-        turn = view_projection.copy()
-        turn[:, 3] = 0.0
-        turn[:, 3] = view_projection @ np.append(eye, 1.0)
-        self._sky["u_inverse"].write(np.ascontiguousarray(np.linalg.inv(turn).T, dtype=np.float32).tobytes())
         self._sky_array.render()
         c.enable_only(c.DEPTH_TEST | c.BLEND)
         c.fbo.depth_mask = False
@@ -145,25 +181,21 @@ class Painter:
             program["u_depth_row"].value = tuple(view[2])
         c.enable_only(c.DEPTH_TEST)
         c.depth_func = "<"
-        self._instances(self._moving_truth, True, view_projection, actors)
-        self._chunks(self._city_truth, view_projection)
+        self._instances(self._moving_truth, _TRUTH_LAYOUT, view_projection, actors)
+        self._chunks(self._city_truth, view_projection, eye)
 
-    def _chunks(self, array: Any, view_projection: Array) -> None:
+    def _chunks(self, array: Any, view_projection: Array, eye: Array) -> None:
         city = self._city
-        near = np.flatnonzero(inside_frustum(view_projection, city.low, city.high))
-        start = count = 0
-        # Chunks that lie side by side in the buffer go in one call.
-        for first, vertices in city.chunks[near]:
-            if first == start + count:
-                count += int(vertices)
-                continue
-            if count:
-                array.render(vertices=count, first=start)
-            start, count = int(first), int(vertices)
-        if count:
-            array.render(vertices=count, first=start)
+        away = np.hypot(*(0.5 * (city.low + city.high) - eye)[:, :2].T)
+        away[city.level == Level.GROUND] = np.inf
+        fine = away < DETAIL_RANGE
+        wanted = np.where(city.level == Level.NEAR, fine, (city.level != Level.FAR) | ~fine)
+        near = np.flatnonzero(inside_frustum(view_projection, city.low, city.high) & wanted)
+        # From near to far, so that hidden fragments fail the depth test before they are shaded.
+        for first, vertices in city.chunks[near[np.argsort(away[near], kind="stable")]]:
+            array.render(vertices=int(vertices), first=int(first))
 
-    def _instances(self, program: Any, truth: bool, view_projection: Array, actors: Actors) -> None:
+    def _instances(self, program: Any, layout: tuple[str, ...], view_projection: Array, actors: Actors) -> None:
         self._call += 1
         if not len(actors.rows):
             return
@@ -172,11 +204,10 @@ class Painter:
         seen = inside_frustum(view_projection, centre - reach, centre + reach)
         for mesh in np.unique(actors.mesh[seen]):
             rows = actors.rows[seen & (actors.mesh == mesh)]
-            key = (int(mesh), truth, self._call)
+            key = (int(mesh), program, self._call)
             if key not in self._slots or self._slots[key][1].size < rows.nbytes:
                 room = max(32, 1 << int(len(rows)).bit_length()) * INSTANCE_FLOATS * 4
                 buffer = self._context.buffer(reserve=room, dynamic=True)
-                layout = _truth_layout() if truth else _CITY_LAYOUT
                 content = [(self._meshes[mesh], layout), (buffer, _ACTOR_LAYOUT)]
                 if key in self._slots:
                     for old in self._slots[key]:
@@ -207,16 +238,13 @@ class Painter:
     def release(self) -> None:
         """Give back every buffer, texture and program."""
         pairs = [held for pair in (*self._slots.values(), *self._decals.values()) for held in pair]
-        arrays = [self._city_array, self._city_truth, self._sky_array]
-        programs = [self._still, self._moving, self._sky, self._decal, self._still_truth, self._moving_truth]
-        buffers = [self._city_buffer, self._screen, self._corners, *self._meshes, self._texture, self._bake]
+        lit = [held for v in self._variants.values() for held in (v.city, v.still, v.moving)]
+        arrays = [*lit, self._city_truth, self._sky_array]
+        programs = [self._sky, self._decal, self._still_truth, self._moving_truth]
+        buffers = [self._city_buffer, self._dome, self._corners, *self._meshes, self._texture, self._bake]
         for held in (*pairs, *arrays, *programs, *buffers):
             held.release()
         self._slots.clear()
+        self._variants.clear()
         self._decals.clear()
-
-
-def _truth_layout() -> tuple[str, ...]:
-    return ("3f 3f 3f 3f 1f 1f", "p", "n", "t", "c", "part", "semantic")
-
 

@@ -24,6 +24,7 @@ class Layer(IntEnum):
     ROAD_WORK_SIGN = 13
     STRIPES = 14
     GLOW = 15
+    CLOUDS = 16
 
 
 class Part(IntEnum):

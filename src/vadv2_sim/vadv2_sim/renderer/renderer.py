@@ -190,8 +190,8 @@ class Renderer:
         if self._resolved is not None:
             self._context.copy_framebuffer(self._resolved, self._target)
             source = self._resolved
-        data = source.read(viewport=(0, 0, *self._size), components=4, alignment=1)
-        return np.frombuffer(data, np.uint8).reshape(self._size[1], self._size[0], 4)[..., :3]
+        data = source.read(viewport=(0, 0, *self._size), components=3, alignment=1)
+        return np.frombuffer(data, np.uint8).reshape(self._size[1], self._size[0], 3)
 
     def _truth(self, pose: Pose2, actors: Actors) -> GroundTruth:
         context = self._context

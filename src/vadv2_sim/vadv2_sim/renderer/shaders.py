@@ -41,21 +41,40 @@ vec3 turned(vec3 q) {{ return q; }}
 #endif
 """
 
+_LIGHT = """
+uniform vec3 u_eye;
+uniform vec3 u_sun;            // towards the sun
+uniform vec3 u_sun_color;
+uniform vec3 u_ambient_sky;
+uniform vec3 u_ambient_ground;
+uniform vec3 u_horizon;        // colour of the far haze
+uniform vec3 u_zenith;
+uniform float u_fog;           // 1 / m
+uniform float u_wet;
+uniform float u_shadow;
+uniform vec4 u_headlight;      // ego lamp x, y, cos yaw, sin yaw
+uniform float u_headlight_power;
+"""
+
 LIT_VERTEX = (
     _INSTANCE
+    + _LIGHT
     + """
-out vec3 v_position; out vec3 v_normal; out vec3 v_texture; out vec3 v_color; out vec3 v_shine; flat out float v_kind;
+out vec3 v_position; out vec3 v_texture; out vec3 v_paint; out vec3 v_shade; out vec3 v_sunlight; out vec3 v_shine;
+flat out float v_kind;         // 1 road surface, 2 facade
 void main() {
     v_position = placed(p);
-    v_normal = turned(n);
+    vec3 normal = turned(n);
     v_texture = t;
-    v_color = c;
+    vec3 color = c;
     v_shine = vec3(0.0);
     int k = int(part + 0.5);
-    v_kind = k == ROAD_SURFACE ? 1.0 : k == GLASS ? 2.0 : k == FACADE ? 3.0 : 0.0;
+    v_kind = k == ROAD_SURFACE ? 1.0 : k == FACADE ? 2.0 : 0.0;
     if (k == STREET_LAMP) v_shine = vec3(1.3, 1.1, 0.75) * u_night;
+    vec3 gleam = vec3(0.0);
+    float gloss = k == GLASS ? 1.0 : 0.0;
 #ifdef INSTANCED
-    if (k == PAINT) { v_color = c * i_color; v_kind = 4.0; }
+    if (k == PAINT) { color = c * i_color; gloss = 0.35; }
     int lit = int(i_state.y + 0.5);
     float on = i_state.z;
     if (k == BRAKE_LAMP) v_shine = i_lamps.x > 0.5 ? vec3(1.6, 0.06, 0.05) : vec3(0.45, 0.01, 0.01) * on;
@@ -68,119 +87,107 @@ void main() {
     if (k == LAMP_RED && (lit & 1) != 0) v_shine = vec3(1.8, 0.10, 0.06);
     if (k == LAMP_AMBER && (lit & 2) != 0) v_shine = vec3(1.8, 1.0, 0.05);
     if (k == LAMP_GREEN && (lit & 4) != 0) v_shine = vec3(0.05, 1.7, 0.75);
+    if (gloss > 0.0) {
+        vec3 to_eye = normalize(u_eye - v_position);
+        float side = 1.0 - abs(dot(to_eye, normal));
+        gleam = mix(u_horizon, u_zenith, clamp(normal.z + 0.3, 0.0, 1.0)) * (0.08 + 0.35 * side * side)
+            + u_sun_color * (0.6 * pow(max(dot(normalize(to_eye + u_sun), normal), 0.0), 24.0));
+    }
 #endif
+    float dim = dot(v_shine, vec3(1.0)) > 0.0 ? 0.3 : 1.0;
+    v_paint = color * dim;
+    v_shade = v_paint * mix(u_ambient_ground, u_ambient_sky, normal.z * 0.5 + 0.5);
+    v_sunlight = v_paint * u_sun_color * max(dot(normal, u_sun), 0.0);
+    v_shine += gleam * gloss;
     gl_Position = u_view_projection * vec4(v_position, 1.0);
 }
 """
 )
 
-_LIGHT = """
-uniform vec3 u_eye;
-uniform vec3 u_sun;            // towards the sun
-uniform vec3 u_sun_color;
-uniform vec3 u_ambient_sky;
-uniform vec3 u_ambient_ground;
-uniform vec3 u_horizon;        // colour of the far haze
-uniform vec3 u_zenith;
-uniform float u_fog;           // 1 / m
-uniform float u_night;
-uniform float u_wet;
-uniform float u_shadow;
-uniform vec4 u_headlight;      // ego lamp x, y, cos yaw, sin yaw
-uniform float u_headlight_power;
-"""
-
 LIT_FRAGMENT = (
     "#version 330\n"
     + _LIGHT
     + """
+uniform float u_night;
 uniform sampler2DArray u_texture;
 uniform sampler2D u_bake;      // red: sunlit, green: street light
 uniform vec4 u_bake_place;     // origin x, y and 1 / size
-in vec3 v_position; in vec3 v_normal; in vec3 v_texture; in vec3 v_color; in vec3 v_shine; flat in float v_kind;
+in vec3 v_position; in vec3 v_texture; in vec3 v_paint; in vec3 v_shade; in vec3 v_sunlight; in vec3 v_shine;
+flat in float v_kind;
 out vec4 o_color;
 void main() {
     vec4 texel = texture(u_texture, v_texture);
+    float range = distance(u_eye, v_position);
+    vec3 light = v_shade;
+#if defined(SHADOWS) || defined(LAMPS)
     vec4 bake = texture(u_bake, (v_position.xy - u_bake_place.xy) * u_bake_place.zw);
-    vec3 albedo = v_color * texel.rgb;
-    vec3 to_eye = u_eye - v_position;
-    float range = length(to_eye);
-    to_eye /= range;
     float height = clamp(v_position.z * 0.16, 0.0, 1.0);
-    float sunlit = mix(1.0, mix(bake.r, 1.0, height), u_shadow);
-    vec3 light = mix(u_ambient_ground, u_ambient_sky, v_normal.z * 0.5 + 0.5)
-        + u_sun_color * (max(dot(v_normal, u_sun), 0.0) * sunlit);
-    if (u_night > 0.0) {
-        light += vec3(1.0, 0.82, 0.55) * (bake.g * u_night * (1.0 - 0.75 * height) * (0.65 + 0.35 * abs(v_normal.z)));
-        vec2 d = v_position.xy - u_headlight.xy;
-        float along = dot(d, u_headlight.zw);
-        float across = (d.y * u_headlight.z - d.x * u_headlight.w) / (1.6 + 0.28 * max(along, 0.0));
-        float beam = smoothstep(0.0, 5.0, along) * exp(-along * 0.035 - across * across)
-            * (1.0 - smoothstep(0.8, 3.0, v_position.z));
-        light += vec3(1.0, 0.97, 0.88) * (beam * u_headlight_power);
-    }
-    vec3 color = albedo * light;
-    if (v_kind == 1.0 && u_wet > 0.0) {
-        float graze = pow(1.0 - max(to_eye.z, 0.0), 4.0);
-        color = color * (1.0 - 0.35 * u_wet) + mix(u_horizon, u_zenith, 0.3) * (graze * 0.55 * u_wet);
-    } else if (v_kind == 2.0 || v_kind == 4.0) {
-        float side = 1.0 - abs(dot(to_eye, v_normal));
-        vec3 seen = mix(u_horizon, u_zenith, clamp(v_normal.z + 0.3, 0.0, 1.0));
-        color += seen * (v_kind == 2.0 ? 0.10 + 0.35 * side * side : 0.02 + 0.08 * side * side);
-        vec3 half_way = normalize(to_eye + u_sun);
-        float gloss = pow(max(dot(half_way, v_normal), 0.0), 24.0);
-        color += u_sun_color * (gloss * sunlit * (v_kind == 2.0 ? 0.5 : 0.25));
-    } else if (v_kind == 3.0) {
-        color += vec3(1.0, 0.78, 0.42) * (texel.a * 0.75 * u_night);
-    }
-    color = color * (dot(v_shine, vec3(1.0)) > 0.0 ? 0.3 : 1.0) + v_shine;
-    color = mix(u_horizon, color, exp(-range * u_fog));
+#endif
+#ifdef SHADOWS
+    light += v_sunlight * mix(1.0, mix(bake.r, 1.0, height), u_shadow);
+#else
+    light += v_sunlight;
+#endif
+#ifdef LAMPS
+    vec2 d = v_position.xy - u_headlight.xy;
+    float along = dot(d, u_headlight.zw);
+    float across = (d.y * u_headlight.z - d.x * u_headlight.w) / (1.6 + 0.28 * max(along, 0.0));
+    float beam = smoothstep(0.0, 5.0, along) * exp2(-along * 0.05 - across * across * 1.44)
+        * (1.0 - smoothstep(0.8, 3.0, v_position.z));
+    light += v_paint * (vec3(1.0, 0.82, 0.55) * (bake.g * u_night * (1.0 - 0.75 * height))
+        + vec3(1.0, 0.97, 0.88) * (beam * u_headlight_power));
+#endif
+    vec3 color = light * texel.rgb + v_shine;
+#ifdef LAMPS
+    color += vec3(1.0, 0.78, 0.42) * (v_kind == 2.0 ? texel.a * 0.75 * u_night : 0.0);
+#endif
+#ifdef WET
+    float graze = 1.0 - (u_eye.z - v_position.z) / range;
+    graze *= graze;
+    vec3 wet = color * (1.0 - 0.35 * u_wet) + mix(u_horizon, u_zenith, 0.3) * (graze * graze * 0.55 * u_wet);
+    color = v_kind == 1.0 ? wet : color;
+#endif
+    color = mix(u_horizon, color, exp2(-range * u_fog * 1.4427));
     o_color = vec4(color, 1.0);
 }
 """
 )
 
-SKY_VERTEX = """#version 330
-uniform mat4 u_inverse;        // clip to world directions
-in vec2 p;
-out vec3 v_ray;
-void main() {
-    vec4 q = u_inverse * vec4(p, 1.0, 1.0);
-    v_ray = q.xyz / q.w;
-    gl_Position = vec4(p, 1.0, 1.0);
-}
-"""
-
-SKY_FRAGMENT = (
+SKY_VERTEX = (
     "#version 330\n"
     + _LIGHT
     + """
-uniform sampler2DArray u_texture;
+uniform mat4 u_view_projection;
 uniform float u_clouds;
 uniform float u_glare;
-in vec3 v_ray;
-out vec4 o_color;
+in vec4 p;                     // direction, and 1 on the far hills
+out vec3 v_sky; out vec4 v_cloud; out vec2 v_uv;
 void main() {
-    vec3 d = normalize(v_ray);
-    float up = max(d.z, 0.0);
-    vec3 color = mix(u_horizon, u_zenith, 1.0 - pow(1.0 - min(up * 1.6, 1.0), 2.0));
-    if (up > 0.02) {
-        vec2 q = d.xy / (d.z + 0.12) * 0.06;
-        float cloud = texture(u_texture, vec3(q, 8.0)).r + texture(u_texture, vec3(q * 2.7 + 0.3, 8.0)).r;
-        float cover = smoothstep(1.62, 1.95, cloud + 0.2 * u_clouds) * u_clouds * smoothstep(0.02, 0.2, up);
-        color = mix(color, u_horizon * 0.35 + u_ambient_sky * 0.75 + u_sun_color * 0.12, cover);
-    }
-    float hill = 0.018 + 0.012 * sin(atan(d.y, d.x) * 5.0 + 1.0) + 0.008 * sin(atan(d.y, d.x) * 13.0);
+    float up = max(p.z, 0.0);
+    v_sky = mix(u_horizon, u_zenith, 1.0 - pow(1.0 - min(up * 1.6, 1.0), 2.0));
     vec3 land = mix(u_horizon, u_ambient_sky * vec3(0.35, 0.42, 0.40), 0.45 * exp(-u_fog * 300.0));
-    color = mix(color, land, smoothstep(hill + 0.003, hill - 0.003, d.z));
-    float near_sun = max(dot(d, u_sun), 0.0);
-    float disc = smoothstep(0.9993, 0.9997, near_sun) + 0.35 * pow(near_sun, 180.0);
-    color += u_sun_color * disc * (d.z > 0.0 ? 1.0 : 0.0);
-    color += u_sun_color * u_glare * (1.4 * pow(near_sun, 24.0) + 0.5 * pow(near_sun, 5.0));
-    o_color = vec4(color, 1.0);
+    v_sky = mix(v_sky, land, p.w);
+    float near_sun = max(dot(p.xyz, u_sun), 0.0);
+    v_sky += u_sun_color * (0.12 * pow(near_sun, 60.0) * (1.0 - p.w)
+        + u_glare * (1.4 * pow(near_sun, 24.0) + 0.5 * pow(near_sun, 5.0)));
+    v_cloud = vec4(u_horizon * 0.35 + u_ambient_sky * 0.75 + u_sun_color * 0.12 - v_sky,
+        u_clouds * smoothstep(0.04, 0.25, up) * (1.0 - p.w));
+    v_uv = p.xy / (up + 0.14) * 0.085;
+    gl_Position = u_view_projection * vec4(u_eye + p.xyz * 100.0, 1.0);
+    gl_Position.z = gl_Position.w;
 }
 """
 )
+
+SKY_FRAGMENT = """#version 330
+uniform sampler2DArray u_texture;
+in vec3 v_sky; in vec4 v_cloud; in vec2 v_uv;
+out vec4 o_color;
+void main() {
+    float cover = clamp((texture(u_texture, vec3(v_uv, 16.0)).r - 0.5) * 4.0, 0.0, 1.0);
+    o_color = vec4(v_sky + v_cloud.rgb * (cover * v_cloud.a), 1.0);
+}
+"""
 
 DECAL_VERTEX = """#version 330
 uniform mat4 u_view_projection;
@@ -253,6 +260,9 @@ void main() {
 """
 
 
-def vertex_source(body: str, instanced: bool) -> str:
-    """A vertex program's source, for instanced meshes or for the city itself."""
-    return "#version 330\n" + ("#define INSTANCED\n" if instanced else "") + body
+def with_switches(source: str, *switches: str) -> str:
+    """A program's source with some of INSTANCED, SHADOWS, LAMPS and WET switched on.
+
+    Software rasterisers run both sides of a branch for every pixel, so that what a weather lacks is compiled away.
+    """
+    return "#version 330\n" + "".join(f"#define {s}\n" for s in switches) + source.removeprefix("#version 330\n")

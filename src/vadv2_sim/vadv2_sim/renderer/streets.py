@@ -12,7 +12,7 @@ from shapely.geometry.base import BaseGeometry
 from shapely.ops import nearest_points, unary_union
 from shapely.strtree import STRtree
 
-from vadv2_core.geometry import Array, arc_length, heading_at, point_at
+from vadv2_core.geometry import Array, arc_length, heading_at, point_at, wrap_angle
 from vadv2_core.scene import Lane, RoadMap
 from vadv2_core.taxonomy import LaneKind, LateralAction, StopControl
 
@@ -125,8 +125,9 @@ def _offset(line: Array, distance: float) -> Array:
 def _dashes(line: Array, on: float, off: float) -> Iterator[Array]:
     length = float(arc_length(line)[-1])
     for start in np.arange(off / 2, length - 0.8, on + off):
-        s = np.linspace(start, min(start + on, length), 4)
-        yield point_at(line, s)
+        end = min(start + on, length)
+        bent = abs(float(wrap_angle(heading_at(line, end) - heading_at(line, start)))) > 0.02
+        yield point_at(line, np.linspace(start, end, 4 if bent else 2))
 
 
 def add_lane_lines(m: MeshBuilder, road_map: RoadMap, plan: StreetPlan) -> None:

@@ -178,6 +178,13 @@ def _glow() -> _Image:
     return image
 
 
+def _clouds(rng: np.random.Generator) -> _Image:
+    image = _plain(0.5)
+    for cells, amount in ((4, 0.2), (8, 0.15), (16, 0.09), (32, 0.05), (64, 0.03)):
+        image[..., :3] += (_noise(rng, cells) * amount)[..., None]
+    return image
+
+
 @cache
 def texture_array() -> NDArray[np.uint8]:
     """(layers, size, size, 4) uint8, row 0 at the bottom, one layer per `Layer`."""
@@ -199,6 +206,7 @@ def texture_array() -> NDArray[np.uint8]:
         Layer.ROAD_WORK_SIGN: _road_work_sign(),
         Layer.STRIPES: _stripes(),
         Layer.GLOW: _glow(),
+        Layer.CLOUDS: _clouds(rng),
     }
     stack = np.stack([images[layer] for layer in Layer])
     return np.asarray(np.clip(stack * 255 + 0.5, 0, 255), dtype=np.uint8)
