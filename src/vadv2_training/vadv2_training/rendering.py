@@ -213,7 +213,8 @@ def openvino_backbone(model: Any, cameras: int, height: int, width: int) -> Back
     Args:
         model: `vadv2_perception.model.SceneModel`.
         cameras: Images a call.
-        height, width: Of the images, px.
+        height: Of the images, px.
+        width: Likewise.
     """
     import openvino as ov
     import torch
