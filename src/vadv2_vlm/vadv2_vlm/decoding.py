@@ -56,11 +56,11 @@ class AnswerDecoder:
 
     @cached_property
     def _lateral(self) -> Trie[LateralAction]:
-        return self._trie({w: a for a, w in lexicon.LATERAL_WORD.items()}, "\n")
+        return self._trie({w: a for a, w in lexicon.LATERAL_WORD.items()}, prompt.LINE_END)
 
     @cached_property
     def _cause(self) -> Trie[Cause]:
-        return self._trie({w: c for c, w in lexicon.CAUSE_WORD.items()}, "\n")
+        return self._trie({w: c for c, w in lexicon.CAUSE_WORD.items()}, prompt.LINE_END)
 
     def _trie(self, words, end):  # type: ignore[no-untyped-def]
         encode = self._language.encode
@@ -75,10 +75,11 @@ class AnswerDecoder:
     def decode(self, state: Continuation, budget: Budget) -> Answer:
         """Continue a sequence that stands after the flag queries to the whole answer, or as far as the budget goes."""
         answer = Answer()
+        self._language.proceed(state, self._language.encode(prompt.LINE_END))
         pieces = (
             (prompt.ACTION_HEADER, "longitudinal", self._longitudinal),
             ("", "lateral", self._lateral),
-            (prompt.CAUSE_HEADER[1:], "cause", self._cause),
+            (prompt.CAUSE_HEADER, "cause", self._cause),
         )
         for header, name, trie in pieces:
             value, confidence = self._closed(state, header, trie, budget)
@@ -87,8 +88,7 @@ class AnswerDecoder:
                 return answer
             setattr(answer, name, (value, confidence))
         for header in (prompt.INTENT_HEADER, prompt.SCENE_HEADER, prompt.TRACE_HEADER):
-            # The closed list before already ended its line.
-            text, whole = self._sentences(state, header[1:], budget)
+            text, whole = self._sentences(state, header, budget)
             answer.texts[header] = text
             if not whole:
                 answer.truncated = True
@@ -114,7 +114,7 @@ class AnswerDecoder:
     def _sentences(self, state: Continuation, header: str, budget: Budget) -> tuple[str, bool]:
         pending = list(self._language.encode(header))
         said: list[int] = []
-        newline = self._language.encode("\n")[0]
+        newline = self._language.encode(prompt.LINE_END)[0]
         while not budget.over:
             self._language.proceed(state, pending)
             token = int(self._language.logits(state.hidden)[0].argmax())

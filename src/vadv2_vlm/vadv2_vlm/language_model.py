@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +14,8 @@ from transformers import AutoModelForImageTextToText, DynamicCache
 from transformers.utils import logging as transformers_logging
 
 from vadv2_core.errors import InputError
-from vadv2_vlm.processors import load_processor
+from vadv2_core.files import read_json, write_json_atomic
+from vadv2_vlm.processors import load_processor, optional_video
 from vadv2_vlm.prompt import REASON_TOKEN
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.float32}
@@ -21,16 +23,17 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.fl
 
 @dataclass(slots=True)
 class Continuation:
-    """Where a sequence stands: its key-value cache, the position of the next token, the last hidden state (1, hidden)."""
+    """Where a sequence stands.
+
+    Attributes:
+        cache: Keys and values of every token so far.
+        position: Of the next token.
+        hidden: (1, hidden) last hidden state.
+    """
 
     cache: DynamicCache
     position: int
     hidden: torch.Tensor
-
-    def crop(self, length: int, position: int) -> None:
-        """Forget every token after the first ``length``."""
-        self.cache.crop(length)
-        self.position = position
 
 
 class LanguageModel:
@@ -43,8 +46,8 @@ class LanguageModel:
         licence: As its files state it.
     """
 
-    def __init__(self, model: nn.Module, processor: Any, source: str, licence: str) -> None:
-        self.model: Any = model
+    def __init__(self, model: Any, processor: Any, source: str, licence: str) -> None:
+        self.model = model
         self.processor = processor
         self.tokenizer: Any = processor.tokenizer
         self.source, self.licence = source, licence
@@ -94,6 +97,12 @@ class LanguageModel:
         )
         return f"{chat}{REASON_TOKEN}" if self.knows_form else str(chat)
 
+    def freeze(self, precision: str) -> None:
+        """Make it ready for the road: no gradients, and for ``int8`` the text model's weights quantised dynamically."""
+        self.model.eval().requires_grad_(False)
+        if precision == "int8":
+            torch.ao.quantization.quantize_dynamic(self.decoder, {nn.Linear}, dtype=torch.qint8, inplace=True)
+
     def words(self, ids: tuple[int, ...] | list[int]) -> torch.Tensor:
         """Input embeddings (1, n, hidden) of tokens."""
         return self.embeddings(torch.tensor([ids], device=self.device))  # type: ignore[no-any-return]
@@ -125,10 +134,29 @@ class LanguageModel:
         """Logits (n, vocabulary), float32, of hidden states (n, hidden)."""
         return self.head(hidden).float()  # type: ignore[no-any-return]
 
+    def save(self, directory: Path) -> None:
+        """Write model and processor as transformers reads them, weights in half precision; an adapter stays out."""
+        with optional_video():
+            self.processor.save_pretrained(directory)
+        for name in ("README.md", "LICENSE", "video_preprocessor_config.json"):
+            if (Path(self.source) / name).is_file():
+                shutil.copyfile(Path(self.source) / name, directory / name)
+        half = {
+            plain_name(n): t.detach().to(torch.float16) for n, t in self.model.state_dict().items() if "lora_" not in n
+        }
+        self.model.save_pretrained(directory, state_dict=half)
+        config = read_json(directory / "config.json")
+        write_json_atomic(directory / "config.json", config | {"dtype": "float16"})
+
     def _forward(self, embeds: torch.Tensor, position: int, cache: DynamicCache) -> torch.Tensor:
         positions = torch.arange(position, position + embeds.shape[1], device=embeds.device)[None]
         out = self.decoder(inputs_embeds=embeds, position_ids=positions, past_key_values=cache, use_cache=True)
         return out.last_hidden_state  # type: ignore[no-any-return]
+
+
+def plain_name(name: str) -> str:
+    """A tensor's name as it is without an adapter around its layer."""
+    return name.replace(".base_layer.", ".")
 
 
 def licence_of(source: str) -> str:
@@ -136,9 +164,11 @@ def licence_of(source: str) -> str:
     directory = Path(source)
     card = directory / "README.md"
     if card.is_file():
-        for line in card.read_text(errors="replace").splitlines()[:60]:
-            if line.startswith(("license:", "license_name:")):
-                return line.partition(":")[2].strip()
+        lines = [line.partition(":") for line in card.read_text(errors="replace").splitlines()[:60]]
+        stated = {key: value.strip() for key, _, value in lines if key in ("license", "license_name")}
+        # Hugging Face's cards say "license: other" beside the name of a licence of the maker's own.
+        if stated:
+            return stated.get("license_name") or stated["license"]
     for name in ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE"):
         if (directory / name).is_file():
             lines = (line.strip() for line in (directory / name).read_text(errors="replace").splitlines())

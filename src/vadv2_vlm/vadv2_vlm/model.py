@@ -49,8 +49,8 @@ class VlmOutput:
     """A forward pass.
 
     Attributes:
-        losses: Mean over the batch: ``language`` (cross-entropy a learned token, nats), ``flags`` (binary cross-entropy a
-            known flag), ``action`` (cross-entropy of the three heads over the embedding, summed).
+        losses: Mean over the batch: ``language`` (cross-entropy a learned token, nats), ``flags`` (binary
+            cross-entropy a known flag), ``action`` (cross-entropy of the three heads over the embedding, summed).
         embedding: (batch, hidden) reasoning embeddings, with gradient.
         flag_logits: (batch, flags) log-odds of yes.
     """
@@ -86,7 +86,6 @@ class VlmModel(nn.Module):
         self.longitudinal_head = nn.Linear(hidden, len(LongitudinalAction))
         self.lateral_head = nn.Linear(hidden, len(LateralAction))
         self.cause_head = nn.Linear(hidden, len(Cause))
-        self.yes, self.no = language.encode(prompt.YES)[0], language.encode(prompt.NO)[0]
 
     def own_parts(self) -> dict[str, nn.Module]:
         """The modules that are not the language model's, by name: what the VLM's own checkpoint holds."""
@@ -120,7 +119,7 @@ class VlmModel(nn.Module):
 
         rows = torch.arange(len(hidden), device=hidden.device)
         embedding = normalise(hidden[rows, text.reason])
-        flag_logits = self.flag_logits(hidden[rows[:, None], text.flags])
+        flag_logits = yes_log_odds(self.language, hidden[rows[:, None], text.flags])
         known = ~text.flag_targets.isnan()
         flags = functional.binary_cross_entropy_with_logits(flag_logits[known], text.flag_targets[known])
         action = torch.stack(
@@ -138,10 +137,11 @@ class VlmModel(nn.Module):
         flags = flags if known.any() else embedding.sum() * 0.0
         return VlmOutput({"language": language, "flags": flags, "action": action}, embedding, flag_logits)
 
-    def flag_logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Log-odds (...) of yes against no, from hidden states (..., hidden) over the flag queries."""
-        logits = self.language.logits(hidden)
-        return logits[..., self.yes] - logits[..., self.no]
+
+def yes_log_odds(language: LanguageModel, hidden: torch.Tensor) -> torch.Tensor:
+    """Log-odds (...) of yes against no, from hidden states (..., hidden) over the flag queries."""
+    logits = language.logits(hidden)
+    return logits[..., language.encode(prompt.YES)[0]] - logits[..., language.encode(prompt.NO)[0]]
 
 
 def flag_query_ids(language: LanguageModel) -> tuple[tuple[int, ...], tuple[int, ...]]:

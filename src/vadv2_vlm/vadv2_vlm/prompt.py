@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from vadv2_core.command import DrivingCommand
 from vadv2_core.ego import EgoState
 from vadv2_core.language.lexicon import FLAG
-from vadv2_core.reasoning import Reasoning
 from vadv2_core.taxonomy import DrivingAction, EdgeCaseFlag
 
 REASON_TOKEN = "<reason>"
@@ -20,8 +19,9 @@ FLAG_QUERIES = tuple(f" {FLAG.phrases[flag][0]}?" for flag in EdgeCaseFlag)
 """One a flag, by its value; yes or no is read from the logits after its last token."""
 YES, NO = " yes", " no"
 PAST_HEADER, FLAGS_HEADER = "\nearlier:", "\nflags:"
-ACTION_HEADER, ACTION_COMMA, CAUSE_HEADER = "\naction:", ",", "\ncause:"
-INTENT_HEADER, SCENE_HEADER, TRACE_HEADER = "\nintent:", "\nscene:", "\ntrace:"
+ACTION_HEADER, ACTION_COMMA, CAUSE_HEADER = "action:", ",", "cause:"
+INTENT_HEADER, SCENE_HEADER, TRACE_HEADER = "intent:", "scene:", "trace:"
+LINE_END = "\n"
 MAX_PAST_CHARACTERS = 120
 
 INSTRUCTIONS = (
@@ -42,7 +42,8 @@ def user_text(command: DrivingCommand, ego: EgoState, *, instructions: bool) -> 
     return f"{INSTRUCTIONS}\n{words}" if instructions else words
 
 
-def past_text(past: Sequence[Reasoning], limit: int) -> str:
+def past_words(intents: Sequence[str], limit: int) -> str:
     """What the ego said before, newest last: at most ``limit`` intents of bounded length; empty for none."""
-    recent = [r.intent.strip()[:MAX_PAST_CHARACTERS] for r in past[-limit:] if r.intent.strip()] if limit else []
+    said = [i.strip()[:MAX_PAST_CHARACTERS] for i in intents if i.strip()]
+    recent = said[-limit:] if limit else []
     return f"{PAST_HEADER} " + " ".join(recent) if recent else ""

@@ -8,8 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
+from vadv2_core.camera import CameraFrame
 from vadv2_core.command import DrivingCommand
+from vadv2_core.ego import EgoState
+from vadv2_core.errors import InputError
 from vadv2_core.reasoning import Reasoning, ReasoningEmbedding
 from vadv2_core.stamps import Stamp
 from vadv2_core.tokens import SceneTokens
@@ -17,9 +21,11 @@ from vadv2_vlm import prompt
 from vadv2_vlm.config import SlotConfig, VlmConfig
 from vadv2_vlm.decoding import AnswerDecoder, Budget
 from vadv2_vlm.language_model import Continuation, load_language_model
-from vadv2_vlm.model import VlmModel, flag_query_ids, normalise
+from vadv2_vlm.lora import load_adapter
+from vadv2_vlm.model import VlmModel, flag_query_ids, normalise, yes_log_odds
 from vadv2_vlm.parser import whole_sentences
 from vadv2_vlm.slots import scene_slots, token_batch
+from vadv2_vlm.store import is_checkpoint, load_vlm
 from vadv2_vlm.tiny import untrained_directory
 
 
@@ -41,12 +47,23 @@ class Reasoner:
 
     def __init__(self, directory: Path | None, config: VlmConfig) -> None:
         self._config = config
-        source = directory if directory is not None else untrained_directory(Path(config.cache), config.seed)
-        self._language = load_language_model(str(source), precision=config.precision, device=config.device)
+        self._model: VlmModel | None = None
+        self._encoder_hash = ""
+        if directory is not None and not directory.is_dir():
+            raise InputError("no such directory", str(directory), "a model directory")
+        if directory is not None and is_checkpoint(directory):
+            loaded = load_vlm(directory, precision=config.precision, device=config.device, adapter=config.adapter)
+            self._model, self.model_id, self._encoder_hash = loaded.model.eval(), loaded.model_id, loaded.encoder_hash
+            self._language = loaded.model.language
+        else:
+            source = directory or untrained_directory(Path(config.cache), config.seed)
+            self._language = load_language_model(str(source), precision=config.precision, device=config.device)
+            if config.adapter:
+                load_adapter(self._language.model, Path(config.adapter))
+            self.model_id = f"vlm-{source.name.removesuffix('-untrained')}-untrained"
+        self._language.freeze(config.precision)
         self._decoder = AnswerDecoder(self._language)
         self._flag_ids, self._flag_ends = flag_query_ids(self._language)
-        self._model: VlmModel | None = None
-        self.model_id = f"vlm-{source.name}" if directory is None else f"vlm-{source.name}-untrained"
 
     @property
     def embedding_size(self) -> int:
@@ -89,6 +106,31 @@ class Reasoner:
         started = time.monotonic()
         return self._answer(self._begin(tokens, command), tokens.stamp, past, started, seconds)
 
+    @torch.inference_mode()
+    def embed_frame(self, frame: CameraFrame, ego: EgoState, command: DrivingCommand) -> ReasoningEmbedding:
+        """`embed` through the pixel door: the model's own vision tower reads the frame's images, frozen as it comes."""
+        return self._embedding(self._begin_frame(frame, ego, command), frame.stamp)
+
+    @torch.inference_mode()
+    def reason_frame(
+        self,
+        frame: CameraFrame,
+        ego: EgoState,
+        command: DrivingCommand,
+        past: Sequence[Reasoning] = (),
+        seconds: float | None = None,
+    ) -> Reasoning:
+        """`reason` through the pixel door."""
+        started = time.monotonic()
+        return self._answer(self._begin_frame(frame, ego, command), frame.stamp, past, started, seconds)
+
+    def _begin_frame(self, frame: CameraFrame, ego: EgoState, command: DrivingCommand) -> Continuation:
+        text = prompt.user_text(command, ego, instructions=not self._language.knows_form)
+        chat = self._language.prompt_text(text, len(frame.images))
+        images = [Image.fromarray(image) for image in frame.images]
+        inputs = self._language.processor(images=images, text=[chat], return_tensors="pt")
+        return self._language.begin_pixels({k: v.to(self._language.device) for k, v in inputs.items()})
+
     def _begin(self, tokens: SceneTokens, command: DrivingCommand) -> Continuation:
         model = self._ready(tokens)
         text = prompt.user_text(command, tokens.ego, instructions=not self._language.knows_form)
@@ -97,6 +139,12 @@ class Reasoner:
         return self._language.begin(model.embed_inputs(torch.tensor([ids], device=self._language.device), batch))
 
     def _ready(self, tokens: SceneTokens) -> VlmModel:
+        if self._encoder_hash and tokens.encoder_hash != self._encoder_hash:
+            raise InputError(
+                f"made by encoder {tokens.encoder_hash[:12]}",
+                "scene tokens",
+                f"{self._encoder_hash[:12]} as in training",
+            )
         if self._model is None:
             # An untrained door takes the size of the first tokens it sees.
             slots = SlotConfig(image_channels=tokens.tokens.shape[-1], query_channels=tokens.queries.shape[-1])
@@ -115,11 +163,10 @@ class Reasoner:
         self, state: Continuation, stamp: Stamp, past: Sequence[Reasoning], started: float, seconds: float | None
     ) -> Reasoning:
         language = self._language
-        assert self._model is not None
-        if earlier := prompt.past_text(past, self._config.past_traces):
+        if earlier := prompt.past_words([r.intent for r in past], self._config.past_traces):
             language.proceed(state, language.encode(earlier))
         hidden = language.proceed(state, self._flag_ids)
-        flags = torch.sigmoid(self._model.flag_logits(hidden[list(self._flag_ends)])).cpu().numpy()
+        flags = torch.sigmoid(yes_log_odds(language, hidden[list(self._flag_ends)])).cpu().numpy()
         budget = Budget(self._config.max_tokens, None if seconds is None else started + seconds)
         answer = self._decoder.decode(state, budget)
 

@@ -125,8 +125,16 @@ def scene_slots(tokens: SceneTokens, config: SlotConfig) -> SceneSlots:
     e = tokens.ego
     steering = e.steering_angle
     ego = np.array(
-        [e.velocity[0] / 10.0, e.acceleration[0] / 3.0, e.acceleration[1] / 3.0, e.yaw_rate]
-        + [0.0 if steering is None else steering, float(steering is not None), min(tokens.novelty, 4.0), 1.0]
+        [
+            e.velocity[0] / 10.0,
+            e.acceleration[0] / 3.0,
+            e.acceleration[1] / 3.0,
+            e.yaw_rate,
+            0.0 if steering is None else steering,
+            float(steering is not None),
+            min(tokens.novelty, 4.0),
+            1.0,
+        ]
     )
     n = min(config.cameras, tokens.tokens.shape[0])
     cameras = np.zeros((config.cameras, config.image_channels), dtype=np.float32)
