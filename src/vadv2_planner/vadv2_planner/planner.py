@@ -111,6 +111,11 @@ class Planner:
         """The planner's own part, for training and export."""
         return self._proposer
 
+    def configure(self, config: PlannerConfig) -> None:
+        """Take new ages and bounds while running; nothing is forgotten."""
+        self.config = config
+        self._validator.config = config.validator
+
     def reset(self) -> None:
         """Forget the last plan."""
         self._last = None

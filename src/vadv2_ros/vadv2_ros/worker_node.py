@@ -94,7 +94,11 @@ class WorkerNode(LifecycleNode, Generic[C, T]):
     # What a stage uses -------------------------------------------------------------------------------------------
 
     def listen(self, kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile) -> None:
-        """Subscribe to ``~/input/<topic>`` until cleanup; an `InputError` of the callback is counted, not raised."""
+        """Subscribe to ``~/input/<topic>`` (a topic with a leading slash: as it is) until cleanup.
+
+        An `InputError` of the callback is counted, not raised.
+        """
+        name = topic if topic.startswith("/") else f"~/input/{topic}"
 
         def guarded(message: Any) -> None:
             try:
@@ -102,7 +106,7 @@ class WorkerNode(LifecycleNode, Generic[C, T]):
             except InputError as error:
                 self.count_bad_input(error)
 
-        subscription = self.create_subscription(kind, f"~/input/{topic}", guarded, qos)
+        subscription = self.create_subscription(kind, name, guarded, qos)
         self._undo.append(lambda: self.destroy_subscription(subscription))
 
     def advertise(self, kind: type, topic: str, qos: QoSProfile) -> Any:
@@ -193,7 +197,7 @@ class WorkerNode(LifecycleNode, Generic[C, T]):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop working and forget history."""
-        self._stop()
+        self.stop_working()
         self.forget()
         return super().on_deactivate(state)
 
@@ -204,17 +208,18 @@ class WorkerNode(LifecycleNode, Generic[C, T]):
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop and disconnect."""
-        self._stop()
+        self.stop_working()
         self._disconnect()
         return super().on_shutdown(state)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Back to unconfigured after a transition that broke."""
-        self._stop()
+        self.stop_working()
         self._disconnect()
         return TransitionCallbackReturn.SUCCESS
 
-    def _stop(self) -> None:
+    def stop_working(self) -> None:
+        """End the worker thread after the item it is at; a stage with threads of its own ends them too."""
         self.is_active = False
         self._mailbox.close()
         if self._worker is not None and self._worker is not threading.current_thread():
@@ -229,18 +234,24 @@ class WorkerNode(LifecycleNode, Generic[C, T]):
 
     def _run(self, mailbox: Mailbox[T]) -> None:
         while (item := mailbox.take()) is not None:
-            began = time.monotonic()
-            try:
-                self.work(item)
-            except InputError as error:
-                self.count_bad_input(error)
-            except Exception as error:  # the node lives on, whatever an input did to the stage
-                self.counters["failures"] += 1
-                self.say(f"{type(error).__name__}: {error}")
-            else:
-                self.counters["answered"] += 1
-                end = time.monotonic()
-                self.timing.add(end - began, end)
+            self.answer(item)
+
+    def answer(self, item: T) -> None:
+        """`work` on an item, timed and counted; what goes wrong is counted and said, never raised."""
+        if not self.is_active:
+            return
+        began = time.monotonic()
+        try:
+            self.work(item)
+        except InputError as error:
+            self.count_bad_input(error)
+        except Exception as error:  # the node lives on, whatever an input did to the stage
+            self.counters["failures"] += 1
+            self.say(f"{type(error).__name__}: {error}")
+        else:
+            self.counters["answered"] += 1
+            end = time.monotonic()
+            self.timing.add(end - began, end)
 
     def _reconfigured(self, config: C) -> None:
         self.reconfigure(config)
@@ -290,7 +301,7 @@ def run_node(make: Callable[[], WorkerNode[Any, Any]]) -> int:
         pass
     finally:
         if node is not None:
-            node._stop()
+            node.stop_working()
             node.destroy_node()
         rclpy.try_shutdown()
     return status

@@ -1,4 +1,4 @@
-"""Scene tokens and the driving command in; an embedding for every frame and, at its own rate, reasoning in words out."""
+"""Scene tokens and command in; an embedding for every frame and, at its own rate, reasoning in words out."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from std_msgs.msg import String
+from vadv2_msgs import msg as messages
+
 from vadv2_core.command import DrivingCommand
 from vadv2_core.errors import InputError
 from vadv2_core.reasoning import Reasoning
 from vadv2_core.taxonomy import DrivingAction
 from vadv2_core.tokens import SceneTokens
-from vadv2_msgs import msg as messages
 from vadv2_ros import qos
 from vadv2_ros.conversions import (
     driving_command_from_message,
@@ -26,7 +27,6 @@ from vadv2_ros.conversions import (
 from vadv2_ros.diagnostics import Health
 from vadv2_ros.mailbox import Mailbox
 from vadv2_ros.worker_node import WorkerNode, run_node
-
 from vadv2_vlm.node_configuration import VlmNodeConfig
 from vadv2_vlm.reasoner import Reasoner
 

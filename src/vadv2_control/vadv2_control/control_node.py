@@ -1,0 +1,118 @@
+"""Candidate trajectories and odometry in; vehicle command and drive status out, every control period."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from nav_msgs.msg import Odometry
+from std_srvs.srv import SetBool, Trigger
+from vadv2_msgs import msg as messages
+
+from vadv2_control.controller import Controller
+from vadv2_control.node_configuration import ControlNodeConfig
+from vadv2_core.drive import DriveState, DriveStatus
+from vadv2_core.ego import EgoState
+from vadv2_core.odometry import OdometryBuffer
+from vadv2_core.stamps import Stamp
+from vadv2_core.trajectory import TrajectoryCandidates
+from vadv2_ros import qos
+from vadv2_ros.conversions import (
+    candidates_from_message,
+    drive_status_to_message,
+    ego_state_from_message,
+    vehicle_command_to_message,
+)
+from vadv2_ros.diagnostics import Health, Level
+from vadv2_ros.standard_messages import ego_state_from_odometry
+from vadv2_ros.worker_node import WorkerNode, run_node
+
+_ERRORS = (DriveState.EMERGENCY, DriveState.SOFT_STOP)
+_WARNINGS = (DriveState.DEGRADED, DriveState.LAST_PLAN)
+
+
+class ControlNode(WorkerNode[ControlNodeConfig, Stamp]):
+    """`Controller` as a lifecycle node. A step takes well under a millisecond, so it runs where the clock ticks."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__("control", ControlNodeConfig, **arguments)
+
+    def setup(self) -> None:
+        """Subscribe, advertise and start the clock."""
+        config = self.config
+        self._controller = Controller(config.controller, config.vehicle)
+        self._odometry = OdometryBuffer(config.odometry)
+        self._plan: TrajectoryCandidates | None = None
+        self._status: DriveStatus | None = None
+        self._has_can = False
+        self._command_output = self.advertise(messages.VehicleCommand, "output/vehicle_command", qos.STAGE)
+        self._status_output = self.advertise(messages.DriveStatus, "output/drive_status", qos.STAGE)
+        self.listen(Odometry, "odometry", self._on_odometry, qos.ODOMETRY)
+        self.listen(messages.EgoState, "ego_state", self._on_ego_state, qos.ODOMETRY)
+        self.listen(messages.TrajectoryCandidates, "trajectory_candidates", self._on_plan, qos.STAGE)
+        self.serve(SetBool, "engage", self._on_engage)
+        self.serve(Trigger, "clear_emergency", self._on_clear)
+        if not config.in_step:
+            self.every(config.controller.period, lambda: self.answer(self.now()))
+
+    def _on_odometry(self, message: Odometry) -> None:
+        if not self._has_can:
+            self._odometry.push(ego_state_from_odometry(message), has_acceleration=False)
+
+    def _on_ego_state(self, message: Any) -> None:
+        self._has_can = True
+        self._odometry.push(ego_state_from_message(message))
+
+    def _on_plan(self, message: Any) -> None:
+        self._plan = candidates_from_message(message)
+        if self.config.in_step:
+            self.answer(self._plan.stamp)
+
+    def _on_engage(self, request: Any, response: Any) -> Any:
+        response.message = self._controller.engage() if request.data else self._controller.disengage()
+        response.success = not response.message
+        return response
+
+    def _on_clear(self, _: Any, response: Any) -> Any:
+        response.message = self._controller.clear_emergency()
+        response.success = not response.message
+        return response
+
+    def work(self, item: Stamp) -> None:
+        """One control step at a time."""
+        ego: EgoState | None = self._odometry.at(item) if self.config.in_step else self._odometry.newest
+        if ego is None:
+            self.counters["steps_without_odometry"] += 1
+            return
+        command, self._status = self._controller.step(self._plan, ego, item)
+        self.send(self._command_output, vehicle_command_to_message, command)
+        self.send(self._status_output, drive_status_to_message, self._status)
+
+    def forget(self) -> None:
+        """Plans and integrals do not outlive a deactivation; an emergency does."""
+        self._controller.reset()
+        self._odometry.reset()
+        self._plan = None
+
+    def reconfigure(self, config: ControlNodeConfig) -> None:
+        """Gains and thresholds."""
+        self._controller.configure(config.controller)
+
+    def describe(self, health: Health) -> None:
+        """State of the drive and why."""
+        status = getattr(self, "_status", None)
+        if status is None:
+            return
+        health.values.update(state=status.state.name, engaged=status.engaged)
+        health.values.update({f"age.{name}_s": age for name, age in status.ages.items()})
+        level = Level.ERROR if status.state in _ERRORS else Level.WARN if status.state in _WARNINGS else Level.OK
+        health.note(level, f"{status.state.name}: {status.cause}")
+
+
+def main() -> int:
+    """The process of the node."""
+    return run_node(ControlNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,25 @@
+"""Parameters of the control node: the controller's, the vehicle's, and how it keeps time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from vadv2_control.configuration import ControlConfig
+from vadv2_core.config import parameter, validate
+from vadv2_core.odometry import OdometryConfig
+from vadv2_core.vehicle import VehicleConfig
+
+
+@dataclass(frozen=True, slots=True)
+class ControlNodeConfig:
+    """Everything the control node may be told."""
+
+    in_step: bool = parameter(
+        False, "Replay: one control step a plan, at the plan's stamp; otherwise every period of the clock."
+    )
+    controller: ControlConfig = field(default_factory=ControlConfig)
+    vehicle: VehicleConfig = field(default_factory=VehicleConfig)
+    odometry: OdometryConfig = field(default_factory=OdometryConfig)
+
+    def __post_init__(self) -> None:
+        validate(self, "control")

@@ -1,0 +1,83 @@
+"""A route, or a person's words, and odometry in; the next driving command out."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from nav_msgs.msg import Odometry
+from std_msgs.msg import String
+from vadv2_msgs import msg as messages
+
+from vadv2_core.command import DrivingCommand, Route
+from vadv2_core.ego import EgoState
+from vadv2_core.odometry import OdometryBuffer
+from vadv2_planner.commander import Commander
+from vadv2_planner.node_configuration import CommanderNodeConfig
+from vadv2_ros import qos
+from vadv2_ros.conversions import driving_command_to_message, route_from_message
+from vadv2_ros.standard_messages import ego_state_from_odometry
+from vadv2_ros.worker_node import WorkerNode, run_node
+
+
+class CommanderNode(WorkerNode[CommanderNodeConfig, EgoState]):
+    """`Commander` as a lifecycle node; it speaks when the command changes."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__("commander", CommanderNodeConfig, **arguments)
+
+    def setup(self) -> None:
+        """Subscribe and advertise."""
+        self._commander = Commander(self.config.commander)
+        self._odometry = OdometryBuffer(self.config.odometry)
+        self._route: Route | None = None
+        self._words = ""
+        self._said: DrivingCommand | None = None
+        self._output = self.advertise(messages.DrivingCommand, "output/driving_command", qos.LATCHED)
+        self.listen(messages.Route, "route", self._on_route, qos.LATCHED)
+        self.listen(String, "instruction", self._on_words, qos.LATCHED)
+        self.listen(Odometry, "odometry", self._on_odometry, qos.ODOMETRY)
+        self.every(self.config.period, self._look)
+
+    def _on_route(self, message: Any) -> None:
+        self._route = route_from_message(message)
+
+    def _on_words(self, message: String) -> None:
+        self._words = message.data
+
+    def _on_odometry(self, message: Odometry) -> None:
+        self._odometry.push(ego_state_from_odometry(message), has_acceleration=False)
+
+    def _look(self) -> None:
+        if self._odometry.newest is not None:
+            self.offer(self._odometry.newest)
+
+    def work(self, item: EgoState) -> None:
+        """Say the next manoeuvre where it is another than before, or 10 m nearer."""
+        route = self._route
+        if route is None and not self._words.strip():
+            return
+        self.follow_time(item.stamp)
+        known = route or Route(item.stamp, _straight_ahead(item))
+        command = self._commander.command(known, item, self._words or None)
+        said = self._said
+        if said is None or (command.text, command.action) != (said.text, said.action):
+            self._said = command
+            self.send(self._output, driving_command_to_message, command)
+
+    def forget(self) -> None:
+        """Say it anew after a jump of time."""
+        self._said = None
+
+
+def _straight_ahead(ego: EgoState) -> Any:
+    return ego.pose.transform([[0.0, 0.0], [100.0, 0.0]])
+
+
+def main() -> int:
+    """The process of the node."""
+    return run_node(CommanderNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
