@@ -7,6 +7,7 @@ The same seed gives the same bytes.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -281,7 +282,14 @@ def _clipped(polygon: Array) -> Array:
 
 
 def write_synthetic_clip(
-    directory: Path, *, seed: int = 7, frames: int = 40, rate: float = 10.0, width: int = 640, height: int = 360
+    directory: Path,
+    *,
+    seed: int = 7,
+    frames: int = 40,
+    rate: float = 10.0,
+    width: int = 640,
+    height: int = 360,
+    progress: Callable[[], None] = lambda: None,
 ) -> None:
     """Generate a clip folder that `vadv2_bringup.clip.read_clip` reads; ``clip.json`` is written last.
 
@@ -292,6 +300,7 @@ def write_synthetic_clip(
         rate: Frames a second, Hz.
         width: Of every image, px.
         height: Of every image, px.
+        progress: Called after every frame.
     """
     rig = surround_rig(width, height)
     drive = SyntheticDrive(seed, rig)
@@ -321,6 +330,7 @@ def write_synthetic_clip(
                 "command": "follow the lane",
             }
         )
+        progress()
     cameras = {c.name: {"K": c.k.tolist(), "T_base_camera": c.t_base_camera.tolist()} for c in rig.cameras}
     clip = {"name": f"synthetic drive, seed {seed}", "image_size": [width, height], "cameras": cameras}
     write_json_atomic(directory / CLIP_NAME, {**clip, "frames": entries})
