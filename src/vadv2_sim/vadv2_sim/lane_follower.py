@@ -1,7 +1,7 @@
-"""A plain driver: follows the route's centre line with the intelligent driver model; stops for reds and for what is ahead.
+"""A plain driver: follows the route's centre line with the intelligent driver model, stops for reds and obstacles.
 
 It needs nothing but the `Scene` and the map and knows no right of way; the expert (`vadv2_sim.expert`) does.
-Model: Treiber, Hennecke, Helbing 2000, "Congested traffic states in empirical observations and microscopic simulations".
+Model: Treiber, Hennecke, Helbing 2000, "Congested traffic states in empirical observations and simulations".
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import math
 
 import numpy as np
 
-from vadv2_core.drive import VehicleCommand
 from vadv2_core.geometry import Array, arc_length, heading_at, point_at, project_to_polyline
 from vadv2_core.scene import RoadMap, Scene
 from vadv2_core.taxonomy import SignalState, StopControl
@@ -106,18 +105,3 @@ class LaneFollower:
             if gap + 1.0 > 0.0 and gap + self.gap - 1.0 < best:
                 best, best_speed = max(gap + self.gap - 1.0, 0.1), 0.0
         return best, best_speed
-
-
-def track(trajectory: Trajectory, speed: float, yaw_error: float, vehicle: VehicleConfig) -> VehicleCommand:
-    """A command that follows a fresh plan by pure pursuit (Coulter 1992), for a driver without a controller."""
-    points = trajectory.points
-    reach = max(3.0, 0.6 * speed)
-    distance = np.hypot(points[:, 1], points[:, 2])
-    k = int(min(np.searchsorted(distance, reach), len(points) - 1))
-    x, y = points[k, 1:3]
-    square = max(float(x * x + y * y), 1.0)
-    angle = math.atan(2.0 * vehicle.wheel_base * float(y) / square) + yaw_error
-    later = points[min(4, len(points) - 1)]
-    acceleration = (float(later[4]) - speed) / float(later[0])
-    stamp = trajectory.stamp
-    return VehicleCommand(stamp, stamp, angle, 0.0, acceleration, float(later[4]))

@@ -136,7 +136,7 @@ class RouteFinder:
         self.links: dict[tuple[str, str], list[Lane]] = {}
         self.onward: dict[str, list[str]] = {edge: [] for edge in self.lanes_of}
         for lane in lanes.values():
-            if lane.kind != LaneKind.CONNECTOR:
+            if lane.kind != LaneKind.CONNECTOR or self.closed.intersection((*lane.predecessors, *lane.successors)):
                 continue
             pair = edge_of(lane.predecessors[0]), edge_of(lane.successors[0])
             if pair not in self.links:

@@ -12,7 +12,7 @@ import numpy as np
 from vadv2_core.config import parameter, validate
 from vadv2_core.geometry import Pose2
 from vadv2_core.scene import Agent
-from vadv2_core.taxonomy import AgentClass, AgentIntention, Cause, SignalState
+from vadv2_core.taxonomy import AgentClass, AgentIntention, Cause, LaneKind, SignalState
 from vadv2_core.vehicle import VehicleConfig
 from vadv2_sim.demand import Demand
 from vadv2_sim.intentions import Intent, person_intent, vehicle_intent
@@ -143,14 +143,13 @@ class Traffic:
         self.closed.add(works.lane)
         self.sumo.lane.setDisallowed(works.lane, ["all"])
         lanes = self.map.road.lanes
-        edge = works.lane.rpartition("_")[0]
-        open_beside = [
-            lane for lane in lanes.values() if lane.id.rpartition("_")[0] == edge and lane.id not in self.closed
-        ]
-        reached = {_exit_edge(self.map, s) for lane in open_beside for s in lane.successors}
-        for successor in lanes[works.lane].successors:
-            if _exit_edge(self.map, successor) not in reached:
-                self.demand.lost_turns.add((edge, _exit_edge(self.map, successor)))
+        links: dict[tuple[str, str], bool] = {}
+        for lane in lanes.values():
+            if lane.kind == LaneKind.CONNECTOR:
+                ends = lane.predecessors[0], lane.successors[0]
+                pair = ends[0].rpartition("_")[0], ends[1].rpartition("_")[0]
+                links[pair] = links.get(pair, False) or not self.closed.intersection(ends)
+        self.demand.lost_turns = {pair for pair, is_open in links.items() if not is_open}
         self.add_things(works.agents)
 
     # The ego, as the others see it.
@@ -159,7 +158,11 @@ class Traffic:
         """Add the ego to traffic at a rear-axle pose, on its way along ``edges``."""
         name = f"ego_{self._steps}"
         self.sumo.route.add(name, edges)
-        self.sumo.vehicle.add(EGO, name, "ego", departLane="free", departPos="0", departSpeed="0")
+        try:
+            self.sumo.vehicle.add(EGO, name, "ego", departLane="free", departPos="0", departSpeed="0")
+        except self.sumo.TraCIException:  # a way over a lane that is closed to traffic
+            self.sumo.route.add(f"{name}_here", edges[:1])
+            self.sumo.vehicle.add(EGO, f"{name}_here", "ego", departLane="free", departPos="0", departSpeed="0")
         self.sumo.vehicle.setSpeedMode(EGO, 0)
         self.sumo.vehicle.setLaneChangeMode(EGO, 0)
         self.move_ego(pose)
@@ -299,10 +302,6 @@ class Traffic:
 
 def _phase(name: str) -> int:
     return sum(name.encode()) % INTENT_EVERY
-
-
-def _exit_edge(town_map: TownMap, connector: str) -> str:
-    return town_map.road.lanes[connector].successors[0].rpartition("_")[0]
 
 
 def _signal_places(town_map: TownMap, signals: list[str]) -> np.ndarray:
