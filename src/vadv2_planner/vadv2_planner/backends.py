@@ -6,6 +6,7 @@ Exports are written to a cache, named by what they were made from, and made agai
 from __future__ import annotations
 
 import hashlib
+import logging
 import warnings
 from dataclasses import fields
 from pathlib import Path
@@ -85,8 +86,10 @@ def export_onnx(network: PlannerNetwork, plan: SamplerPlan, batch: PlannerBatch,
     path = cache / f"planner-{graph_key(network, plan, batch)}.onnx"
     if path.is_file():
         return path
-    inputs = tuple(getattr(batch, name) for name in FIELDS) + (torch.zeros(1, *network.noise_shape),)
+    inputs = (*(getattr(batch, name) for name in FIELDS), torch.zeros(1, *network.noise_shape))
     graph = Graph(network.cpu().eval(), plan).eval()
+    for name in ("torch.onnx", "onnx_ir", "onnxscript"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -126,6 +129,7 @@ class ExportedRunner:
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = self._threads
             options.inter_op_num_threads = 1
+            options.log_severity_level = 3
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
             self._inputs = {i.name for i in self._session.get_inputs()}

@@ -95,6 +95,7 @@ class VanillaDiffusion(PlannerNetwork):
 
     default_steps = 100
     noises_target = True
+    scores = False
 
     def __init__(self, config: ModelConfig, anchors: AnchorSet) -> None:
         super().__init__(config, anchors)

@@ -11,6 +11,7 @@ from vadv2_planner.anchors import AnchorSet
 from vadv2_planner.batch import PlannerBatch
 from vadv2_planner.config import ModelConfig
 from vadv2_planner.decoder import Prediction
+from vadv2_planner.motion import motion_matrices
 from vadv2_planner.noise import SamplerPlan
 
 
@@ -19,11 +20,14 @@ class PlannerNetwork(nn.Module, ABC):
 
     ``model(batch, generator)`` is a training pass and gives one `Prediction` a supervised layer; `propose` is
     inference. Neither takes the recorded future; a network that must be noised from it says so by `noises_target` and
-    takes it in a training pass as ``model(batch, generator, target)``.
+    takes it in a training pass as ``model(batch, generator, target)``. `regresses` says whether waypoints learn,
+    `scores` whether logits do.
     """
 
     needs_pictures = True
     noises_target = False
+    regresses = True
+    scores = True
     default_steps = 1
 
     def __init__(self, config: ModelConfig, anchors: AnchorSet) -> None:
@@ -64,6 +68,15 @@ class PlannerNetwork(nn.Module, ABC):
     def denormalise(self, waypoints: Tensor) -> Tensor:
         """The inverse of `normalise`."""
         return waypoints * self.get_buffer("scale") + self.get_buffer("offset")
+
+    def positions(self, waypoints: Tensor, batch: PlannerBatch) -> Tensor:
+        """Waypoints (b, m, knots, 2) to the positions (b, m, 5 knots, 2) at 10 Hz that are driven, with gradients."""
+        a, bv, ba = (
+            torch.as_tensor(v, dtype=waypoints.dtype, device=waypoints.device)
+            for v in motion_matrices(self.config.knots, 5 * self.config.knots)
+        )
+        start = bv[:, None] * batch.velocity[:, None] + ba[:, None] * batch.acceleration[:, None]
+        return torch.matmul(a, waypoints) + start.unsqueeze(1)
 
     @property
     def unit(self) -> Tensor:

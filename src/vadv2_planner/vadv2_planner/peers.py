@@ -29,6 +29,8 @@ def coasting(batch: PlannerBatch, knots: int) -> Tensor:
 class Regression(PlannerNetwork):
     """The same decoder without noise or anchors: one future, regressed from where coasting would lead."""
 
+    scores = False
+
     def __init__(self, config: ModelConfig, anchors: AnchorSet) -> None:
         super().__init__(config, anchors)
         self.reader = SceneReader(config)
@@ -62,6 +64,7 @@ class Vocabulary(PlannerNetwork):
     most probable ones are the modes. Nothing is regressed.
     """
 
+    regresses = False
     SHOWN = 20
     POOLED = 4
 
@@ -133,6 +136,7 @@ class EgoStatus(PlannerNetwork):
     """An MLP on ego state and command alone: what open-loop scores can be faked with (Li et al. 2024)."""
 
     needs_pictures = False
+    scores = False
 
     def __init__(self, config: ModelConfig, anchors: AnchorSet) -> None:
         super().__init__(config, anchors)

@@ -78,6 +78,8 @@ class NetworkProposer(Proposer):
         waypoints, logits = self._runner.run(self.batch(seen), noise)
         velocity, acceleration = present_motion(seen.ego)
         positions = positions_from_waypoints(waypoints[0].astype(np.float64), velocity, acceleration)
+        if waypoints.shape[1] == 1 and not self.network.scores:
+            return Proposal(positions, np.ones(1))
         if self.sampler == "vanilla_diffusion":
             shares = np.exp(logits[0] - logits[0].max())
             return Proposal(positions, (shares / shares.sum()).astype(np.float64))

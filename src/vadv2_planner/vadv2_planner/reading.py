@@ -63,7 +63,7 @@ def read_maps(points: Tensor, maps: Tensor, projection: Tensor, valid: Tensor) -
             (left + 1, top + 1, du * dv),
         ):
             inside = ((column >= 0) & (column < w) & (row >= 0) & (row < h)).to(weight.dtype)
-            cells.append(first + (row.clamp(0, h - 1) * w + column.clamp(0, w - 1)).long())
+            cells.append(first + (row.clamp(0.0, h - 1.0) * w + column.clamp(0.0, w - 1.0)).long())
             weights.append(weight * inside * seen)
         cell = torch.stack(cells, dim=-1).permute(0, 2, 1, 3).reshape(b, p, views * 4)
         weight = torch.stack(weights, dim=-1).permute(0, 2, 1, 3).reshape(b, p, 1, views * 4)

@@ -62,9 +62,9 @@ def box_distance(points: Tensor, boxes: Tensor) -> Tensor:
 def collision_loss(positions: Tensor, boxes: Tensor, known: Tensor, vehicle: VehicleConfig) -> Tensor:
     """Cross-entropy of every mode's footprint against occupied space, mean over modes and known times.
 
-    A circle of the footprint with signed distance ``d`` to the nearest box and radius ``r`` lies in occupied space with
-    probability ``p = sigmoid((r - d) / 0.3 m)``; the target is "free", so that the loss is ``-log(1 - p)``, of the worst
-    circle at each time.
+    A circle of the footprint with signed distance ``d`` to the nearest box and radius ``r`` lies in occupied space
+    with probability ``p = sigmoid((r - d) / 0.3 m)``; the target is "free", so that the loss is ``-log(1 - p)``, of
+    the worst circle at each time.
 
     Args:
         positions: (b, m, n, 2) of the rear axle, m, at the times of the boxes.

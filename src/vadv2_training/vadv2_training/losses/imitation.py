@@ -84,7 +84,8 @@ def imitation_loss(
         positive: (b,) of `nearest_anchor`.
         target: (b, n, 2) recorded positions at the same times.
         known: (b, n).
-        focal_weight, waypoint_weight: DiffusionDrive's 10 and 8.
+        focal_weight: DiffusionDrive's 10.
+        waypoint_weight: DiffusionDrive's 8.
         decay: See `waypoint_loss`.
 
     Returns:

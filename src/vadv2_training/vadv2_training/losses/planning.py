@@ -73,11 +73,46 @@ class PlannerTargets:
         return self.future_known[:, STRIDE - 1 :: STRIDE]
 
 
-def _positive(network: PlannerNetwork, prediction: Prediction, targets: PlannerTargets) -> Tensor:
+TERMS = ("focal", "waypoints", "alignment", "collision", "comfort", "boundary", "direction")
+"""Names of the terms."""
+
+
+def _positive(network: PlannerNetwork, modes: int, targets: PlannerTargets) -> Tensor:
     anchors: Tensor = network.get_buffer("anchors")
-    if prediction.logits.shape[1] == len(anchors) and not network.noises_target:
+    if modes == len(anchors) and not network.noises_target:
         return nearest_anchor(anchors, targets.waypoints, targets.waypoints_known)
     return torch.zeros(len(targets.future), dtype=torch.long, device=targets.future.device)
+
+
+def _imitation(
+    network: PlannerNetwork,
+    prediction: Prediction,
+    positions: Tensor,
+    positive: Tensor,
+    targets: PlannerTargets,
+    config: PlanningLossConfig,
+) -> tuple[Tensor, Tensor]:
+    logits = prediction.logits.float()
+    target, known = targets.future[..., :2], targets.future_known
+    if network.noises_target:
+        # Every copy was noised from the recorded future, so that every copy is right; there is no score to learn.
+        m = positions.shape[1]
+        target, known = target.repeat_interleave(m, 0), known.repeat_interleave(m, 0)
+        positions = positions.flatten(0, 1).unsqueeze(1)
+        logits = logits.new_zeros(len(positions), 1)
+        positive = positive.repeat_interleave(m, 0)
+    if not network.regresses:
+        target, known = targets.waypoints, targets.waypoints_known
+    return imitation_loss(
+        positions,
+        logits,
+        positive,
+        target,
+        known,
+        focal_weight=config.focal if network.scores else 0.0,
+        waypoint_weight=config.waypoints if network.regresses else 0.0,
+        decay=config.decay,
+    )
 
 
 def planning_losses(
@@ -88,9 +123,10 @@ def planning_losses(
     config: PlanningLossConfig,
     vehicle: VehicleConfig,
 ) -> dict[str, Tensor]:
-    """Every term, weighted, and ``total``, their sum; layers are summed, the terms of a layer only see its own output.
+    """Every term, weighted, and ``total``, their sum over the decoder's layers.
 
-    Positions are those that are driven: the motion through the waypoints, not the waypoints themselves.
+    Positions are those that are driven: the motion through the waypoints, not the waypoints themselves. A planner that
+    does not regress (the vocabulary) has only its scores to learn.
 
     Args:
         network: Whose pass it was.
@@ -100,67 +136,36 @@ def planning_losses(
         config: Weights.
         vehicle: The ego's sizes.
     """
-    zero = targets.future.new_zeros(())
-    names = ("focal", "waypoints", "alignment", "collision", "comfort", "boundary", "direction")
-    terms: dict[str, Tensor] = dict.fromkeys(names, zero)
-    target, known = targets.future[..., :2], targets.future_known
+    terms: dict[str, Tensor] = dict.fromkeys(TERMS, targets.future.new_zeros(()))
+
+    def add(name: str, weight: float, cost: Tensor) -> None:
+        terms[name] = terms[name] + weight * cost
+
     edges = targets.map_known * (targets.map_class == int(MapElementClass.BOUNDARY))
     lanes = targets.map_known * (targets.map_class == int(MapElementClass.LANE))
-    rows = torch.arange(len(target), device=target.device)
-    positive = _positive(network, predictions[-1], targets)
+    rows = torch.arange(len(targets.future), device=targets.future.device)
+    positive = _positive(network, predictions[-1].logits.shape[1], targets)
     for prediction in predictions:
-        if network.regresses:
-            positions = network.positions(prediction.waypoints.float(), batch)
-        else:
-            # A vocabulary cannot move; only its scores learn.
-            positions = prediction.waypoints[rows, positive].unsqueeze(1).float()
-        logits = prediction.logits.float()
+        waypoints = prediction.waypoints.float()
+        positions = network.positions(waypoints, batch) if network.regresses else waypoints
+        focal, l1 = _imitation(network, prediction, positions, positive, targets, config)
+        add("focal", 1.0, focal)
+        add("waypoints", 1.0, l1)
         if not network.regresses:
-            focal, _ = imitation_loss(
-                positions.expand(-1, logits.shape[1], -1, -1),
-                logits,
-                positive,
-                targets.waypoints,
-                targets.waypoints_known,
-            )
-            terms["focal"] = terms["focal"] + focal * config.focal / 10.0
             continue
-        if network.noises_target:
-            # Every sample was noised from the recorded future; there is no score to learn.
-            flat = positions.flatten(0, 1)
-            m = positions.shape[1]
-            _, waypoint = imitation_loss(
-                flat.unsqueeze(1),
-                logits.new_zeros(len(flat), 1),
-                torch.zeros(len(flat), dtype=torch.long, device=flat.device),
-                target.repeat_interleave(m, 0),
-                known.repeat_interleave(m, 0),
-                decay=config.decay,
-            )
-            terms["waypoints"] = terms["waypoints"] + waypoint * config.waypoints / 8.0
-        else:
-            focal, waypoint = imitation_loss(positions, logits, positive, target, known, decay=config.decay)
-            if network.scores:
-                terms["focal"] = terms["focal"] + focal * config.focal / 10.0
-            terms["waypoints"] = terms["waypoints"] + waypoint * config.waypoints / 8.0
         at_knots = positions[..., STRIDE - 1 :: STRIDE, :]
-        driven = at_knots[rows, positive]
         if config.collision:
-            cost = collision_loss(at_knots, targets.others, targets.others_known, vehicle)
-            terms["collision"] = terms["collision"] + config.collision * cost
+            add("collision", config.collision, collision_loss(at_knots, targets.others, targets.others_known, vehicle))
         if config.comfort:
-            terms["comfort"] = terms["comfort"] + config.comfort * comfort_loss(positions, batch.velocity)
+            add("comfort", config.comfort, comfort_loss(positions, batch.velocity))
         if config.boundary:
-            cost = boundary_loss(at_knots, targets.map_points, edges, vehicle)
-            terms["boundary"] = terms["boundary"] + config.boundary * cost
+            add("boundary", config.boundary, boundary_loss(at_knots, targets.map_points, edges, vehicle))
         if config.direction:
-            cost = lane_direction_loss(driven, targets.map_points, lanes)
-            terms["direction"] = terms["direction"] + config.direction * cost
+            add("direction", config.direction, lane_direction_loss(at_knots[rows, positive], targets.map_points, lanes))
     reasoning = network.reasoning_embedding(batch) if config.alignment else None
     if reasoning is not None:
-        features = predictions[-1].features
-        trajectory = features[rows, positive.clamp(max=features.shape[1] - 1)]
+        trajectory = predictions[-1].features[rows, positive]
         cost = alignment_loss(reasoning.float(), trajectory.float(), batch.reasoning_valid[:, 0])
-        terms["alignment"] = config.alignment * cost
-    terms["total"] = torch.stack([terms[name] for name in names]).sum()
+        add("alignment", config.alignment, cost)
+    terms["total"] = torch.stack([terms[name] for name in TERMS]).sum()
     return terms
