@@ -124,6 +124,15 @@ class SceneEncoder:
             model_id=self.model_id,
         )
 
+    def pooled_features(self, frame: CameraFrame) -> NDArray[np.float32]:
+        """(valid cameras, c) what the novelty measure looks at, for `vadv2_perception.novelty.calibrate`."""
+        rig, valid = self._rig_of(frame), np.asarray(frame.valid, dtype=bool)
+        self.prepare(len(valid))
+        config = self._encoder.model.config
+        images = network_images(frame, config.image_width, config.image_height)
+        seen = self._networks[len(valid)][0]({"images": images, "rays": rig.rays})
+        return np.array(seen["pooled"][valid], dtype=np.float32)
+
     def _rig_of(self, frame: CameraFrame) -> RigArrays:
         if self._rig is None or not same_rig(self._rig.rig, frame.rig):
             if self._rig is not None:
