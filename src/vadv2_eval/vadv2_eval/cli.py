@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
     bench = _group(app, "bench", "How fast a part is, as JSON.")
     evaluate.command("pdms")(pdms)
     evaluate.command("open-loop")(open_loop)
+    evaluate.command("logs")(logs)
     bench.command("pdms")(bench_pdms)
 
 
@@ -67,6 +68,29 @@ def open_loop(
     typer.echo(markdown(rows))
     if out is not None:
         write_json_atomic(out, {"conventions": [row.to_json() for row in rows]})
+
+
+def logs(
+    folder: Annotated[Path, typer.Argument(help="Folder of re-encoded nuScenes logs (scene-*.json.gz).")],
+    planner: Annotated[
+        list[str] | None, typer.Option(help="Planner by name, planner:NAME for one of the registry; may be repeated.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--json", help="Write the numbers here.")] = None,
+) -> None:
+    """Planners that need no pictures on recorded logs, every half second: PDMS by the v1.1 rules, and open loop.
+
+    The logs have no signals, intersections or boundaries; the table says what that touches, and it is not NAVSIM.
+
+    Example: `vadv2 eval logs ../shared/data/nuscenes_mini_logs --planner log_replay --planner constant_velocity`
+    """
+    from vadv2_core.files import write_json_atomic
+    from vadv2_eval.logs.benchmark import markdown, read_logs, score_logs
+    from vadv2_eval.logs.planners import LOG_PLANNERS
+
+    results = score_logs(read_logs(folder), planner or list(LOG_PLANNERS))
+    typer.echo(markdown(results))
+    if out is not None:
+        write_json_atomic(out, {"planners": [r.to_json() for r in results]})
 
 
 def bench_pdms(

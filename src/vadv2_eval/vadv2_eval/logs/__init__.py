@@ -1,0 +1,1 @@
+"""Recorded and simulated drives as Scenes, and what they are scored with."""
