@@ -14,7 +14,6 @@ from vadv2_core.scene import Agent, RoadMap, Scene
 from vadv2_core.stamps import NANOSECONDS, Stamp
 from vadv2_core.taxonomy import AgentClass, SignalState
 from vadv2_core.vehicle import VehicleConfig
-
 from vadv2_sim.renderer import figures, vehicles
 from vadv2_sim.renderer.atmosphere import Atmosphere
 from vadv2_sim.renderer.city import City
@@ -256,4 +255,3 @@ def place_actors(
         tuple(a.id for a in scene.agents),
         tuple(h.id for h in road_map.signal_heads),
     )
-

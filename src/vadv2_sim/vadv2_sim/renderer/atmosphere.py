@@ -61,7 +61,7 @@ def main_direction(road_map: RoadMap) -> float:
             yaws.append(np.arctan2(step[:, 1], step[:, 0]))
             lengths.append(np.hypot(step[:, 0], step[:, 1]))
     histogram, edges = np.histogram(np.concatenate(yaws), 36, (-np.pi, np.pi), weights=np.concatenate(lengths))
-    # The two senses of a street tie but for rounding: count them together, look along the one with yaw in [-pi/2, pi/2).
+    # The two senses of a street tie but for rounding: count them together, look along the one ahead of +x.
     both = np.round(histogram[9:27] + np.roll(histogram, 18)[9:27], 3)
     return float(edges[9 + int(both.argmax())] + np.pi / 36)
 
@@ -75,7 +75,7 @@ def atmosphere_of(scene: Scene, low_sun: float) -> Atmosphere:
     k = float(np.clip(scene.weather_intensity, 0.0, 1.0))
     high = direction(low_sun + 0.9, 0.85)
     day = Atmosphere(
-        high, (0.78, 0.74, 0.66), (0.50, 0.55, 0.63), (0.27, 0.26, 0.24), (0.25, 0.45, 0.80), (0.72, 0.81, 0.90)
+        high, (0.95, 0.90, 0.80), (0.56, 0.60, 0.68), (0.32, 0.31, 0.29), (0.25, 0.45, 0.80), (0.72, 0.81, 0.90)
     )
     match scene.weather:
         case Weather.DUSK:
@@ -96,10 +96,10 @@ def atmosphere_of(scene: Scene, low_sun: float) -> Atmosphere:
             return Atmosphere(
                 direction(low_sun + 2.0, 0.7),
                 (0.02, 0.02, 0.03),
-                (0.105 * dark, 0.115 * dark, 0.155 * dark),
-                (0.05 * dark, 0.05 * dark, 0.06 * dark),
-                (0.01, 0.015, 0.04),
-                (0.055, 0.06, 0.09),
+                (0.17 * dark, 0.185 * dark, 0.25 * dark),
+                (0.10 * dark, 0.10 * dark, 0.12 * dark),
+                (0.015, 0.02, 0.05),
+                (0.075, 0.08, 0.115),
                 fog=0.0015,
                 night=1.0,
                 shadow=0.0,

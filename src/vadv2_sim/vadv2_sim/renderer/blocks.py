@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from vadv2_core.geometry import Array, arc_length
-
 from vadv2_sim.renderer.mesh import Color, MeshBuilder
 from vadv2_sim.renderer.palette import Layer, Part, SemanticClass
 from vadv2_sim.renderer.streets import GROUND_Z, StreetPlan, polygons
@@ -88,7 +87,8 @@ def _house(m: MeshBuilder, rng: np.random.Generator, corners: Array, height: flo
     m.semantic = SemanticClass.BUILDING
     kind = 0 if height > 18 and rng.random() < 0.75 else int(rng.integers(1, 3))
     layer, tints, tile = _FACADES[kind]
-    tint = tuple(float(v) for v in np.array(tints[rng.integers(len(tints))]) * rng.uniform(0.9, 1.08))
+    red, green, blue = (float(v) for v in np.array(tints[rng.integers(len(tints))]) * rng.uniform(0.9, 1.08))
+    tint: Color = (red, green, blue)
     base = GROUND_Z
     if height > 10 and style > 0.35:
         m.walls(corners, (base, 4.0), (0.8, 0.78, 0.76), layer=Layer.SHOPS, tile=(9.0, 4.0), part=Part.FACADE)
@@ -136,7 +136,7 @@ def _lamp(layers: Layers, x: float, y: float, inward: Array) -> tuple[float, flo
     _, m, far = layers
     m.semantic = far.semantic = SemanticClass.POLE
     grey: Color = (0.36, 0.37, 0.39)
-    top = (x + 2.0 * inward[0], y + 2.0 * inward[1], 7.4)
+    top = (x + 2.6 * inward[0], y + 2.6 * inward[1], 7.4)
     m.cylinder((x, y, GROUND_Z), (x, y, 7.0), 0.08, grey, end_radius=0.05, sides=5, caps=False)
     m.cylinder((x, y, 7.0), top, 0.045, grey, sides=4, caps=False)
     far.cylinder((x, y, GROUND_Z), (x, y, 7.2), 0.09, grey, sides=3, caps=False)
@@ -193,7 +193,7 @@ def _walk(
     s = float(rng.uniform(4, 15))
     while s < length:
         n = outward(s)
-        foot = at(s) + 0.45 * n
+        foot = at(s) + 1.2 * n
         post = foot + 0.3 * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
         if raster.claim(post):
             placed.lamps.append(_lamp(layers, float(foot[0]), float(foot[1]), -n))

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from vadv2_core.geometry import Array
 from vadv2_core.scene import RoadMap
 from vadv2_core.taxonomy import LaneKind
-
 from vadv2_sim.renderer.atmosphere import direction, main_direction
 from vadv2_sim.renderer.blocks import CELL, Blocks, Raster, place_blocks
 from vadv2_sim.renderer.mesh import VERTEX_FLOATS, MeshBuilder
@@ -107,7 +106,7 @@ def _bake(raster: Raster, blocks: Blocks, low_sun: float) -> NDArray[np.uint8]:
             lit, (int(column), int(row)), (int(radius / CELL * 1.2), int(radius / CELL)),
             float(np.degrees(low_sun + 0.9)), 0, 360, 110, -1,
         )  # fmt: skip
-    lit = cv2.GaussianBlur(lit, (5, 5), 0.9)
+    soft = cv2.GaussianBlur(lit, (5, 5), 0.9)
     light = np.zeros((h, w), dtype=np.float32)
     reach = int(22 / CELL)
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1] * CELL
@@ -115,11 +114,16 @@ def _bake(raster: Raster, blocks: Blocks, low_sun: float) -> NDArray[np.uint8]:
     pool *= np.clip(1.0 - np.hypot(x, y) / 22.0, 0, 1)
     for lamp in blocks.lamps:
         column, row = (int(v) for v in raster.cells(np.array(lamp)))
-        y0, y1, x0, x1 = max(row - reach, 0), min(row + reach + 1, h), max(column - reach, 0), min(column + reach + 1, w)
+        y0, y1, x0, x1 = (
+            max(row - reach, 0),
+            min(row + reach + 1, h),
+            max(column - reach, 0),
+            min(column + reach + 1, w),
+        )
         if y0 < y1 and x0 < x1:
             oy, ox = row - reach, column - reach
             light[y0:y1, x0:x1] += pool[y0 - oy : y1 - oy, x0 - ox : x1 - ox]
-    return np.stack([lit, np.clip(light * 150, 0, 255).astype(np.uint8)], axis=-1)
+    return np.stack([soft, np.clip(light * 150, 0, 255).astype(np.uint8)], axis=-1)
 
 
 def _chunked(
@@ -127,7 +131,7 @@ def _chunked(
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64], Array, Array]:
     """Vertices sorted by level and square; first and count, level, and bounds of each piece."""
     meshes = {level: m.build() for level, m in parts.items()}
-    triangles = np.concatenate(list(meshes.values())).reshape(-1, 3, VERTEX_FLOATS)
+    triangles: NDArray[np.float32] = np.concatenate(list(meshes.values())).reshape(-1, 3, VERTEX_FLOATS)
     levels = np.concatenate([np.full(len(v) // 3, level) for level, v in meshes.items()])
     key = np.floor(triangles[:, :, :2].mean(axis=1) / CHUNK).astype(np.int64) + (1 << 15)
     code = (levels << 40) + (key[:, 0] << 20) + key[:, 1]
@@ -165,7 +169,9 @@ def build_city(road_map: RoadMap, buildings: bool = True) -> City:
             raster.taken[_around(raster, head.position[0], head.position[1])] = 1
         for sign in road_map.signs:
             raster.taken[_around(raster, sign.position[0], sign.position[1])] = 1
-        blocks = place_blocks((m, parts[Level.NEAR], parts[Level.FAR]), plan, raster, seed, float(np.median(limits)) if limits else 13.9)
+        blocks = place_blocks(
+            (m, parts[Level.NEAR], parts[Level.FAR]), plan, raster, seed, float(np.median(limits)) if limits else 13.9
+        )
     add_surfaces(m, road_map, plan)
     add_lane_lines(m, road_map, plan)
     add_arrows(m, road_map)
@@ -181,4 +187,3 @@ def build_city(road_map: RoadMap, buildings: bool = True) -> City:
 def _around(raster: Raster, x: float, y: float) -> tuple[slice, slice]:
     column, row = (int(v) for v in raster.cells(np.array([x, y])))
     return slice(max(row - 2, 0), row + 3), slice(max(column - 2, 0), column + 3)
-

@@ -26,7 +26,8 @@ def open_context() -> Any:
     try:
         import moderngl
 
-        context = moderngl.create_context(standalone=True, backend="egl", require=330)
+        options: dict[str, Any] = {"standalone": True, "backend": "egl", "require": 330}
+        context = moderngl.create_context(**options)
     # moderngl and glcontext raise ImportError, OSError, ValueError or a bare Exception, by where EGL breaks.
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vadv2_core.geometry import Array
-
 from vadv2_sim.renderer import shaders
 from vadv2_sim.renderer.actors import DECAL_FLOATS, INSTANCE_FLOATS, MESHES, Actors
 from vadv2_sim.renderer.atmosphere import Atmosphere
@@ -206,7 +205,7 @@ class Painter:
             rows = actors.rows[seen & (actors.mesh == mesh)]
             key = (int(mesh), program, self._call)
             if key not in self._slots or self._slots[key][1].size < rows.nbytes:
-                room = max(32, 1 << int(len(rows)).bit_length()) * INSTANCE_FLOATS * 4
+                room = max(32, 1 << len(rows).bit_length()) * INSTANCE_FLOATS * 4
                 buffer = self._context.buffer(reserve=room, dynamic=True)
                 content = [(self._meshes[mesh], layout), (buffer, _ACTOR_LAYOUT)]
                 if key in self._slots:
@@ -225,7 +224,7 @@ class Painter:
             if key in self._decals:
                 for old in self._decals[key]:
                     old.release()
-            room = max(64, 1 << int(len(rows)).bit_length()) * DECAL_FLOATS * 4
+            room = max(64, 1 << len(rows).bit_length()) * DECAL_FLOATS * 4
             buffer = self._context.buffer(reserve=room, dynamic=True)
             layout = ("4f 4f 4f/i", "i_place", "i_shape", "i_color")
             array = self._array(self._decal, [(self._corners, ("2f", "p")), (buffer, layout)])
@@ -247,4 +246,3 @@ class Painter:
         self._slots.clear()
         self._variants.clear()
         self._decals.clear()
-

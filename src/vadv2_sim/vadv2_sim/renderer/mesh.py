@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vadv2_core.geometry import Array
-
 from vadv2_sim.renderer.palette import Layer, Part, SemanticClass
 
 Color = tuple[float, float, float]

@@ -13,7 +13,6 @@ from vadv2_core.camera import CameraFrame, CameraModel, CameraRig
 from vadv2_core.geometry import Array, Pose2, inverse_transform3
 from vadv2_core.scene import Agent, RoadMap, Scene
 from vadv2_core.vehicle import VehicleConfig
-
 from vadv2_sim.renderer.actors import Actors, ego_agent, place_actors
 from vadv2_sim.renderer.atmosphere import Atmosphere, atmosphere_of
 from vadv2_sim.renderer.city import build_city
@@ -170,7 +169,7 @@ class Renderer:
     def _views(self, pose: Pose2) -> list[tuple[Array, Array, Array]]:
         """World to optical (4, 4), world to clip (4, 4) and eye (3,) of each camera."""
         base = pose.to_matrix3()
-        found = []
+        found: list[tuple[Array, Array, Array]] = []
         for camera, clip in zip(self.rig.cameras, self._clips, strict=True):
             mounted = base @ camera.t_base_camera
             view = inverse_transform3(mounted)

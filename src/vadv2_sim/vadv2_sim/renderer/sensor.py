@@ -1,4 +1,4 @@
-"""What a camera does to a picture: exposure, noise, blur, rain streaks, dirt and faults; all from a seeded generator."""
+"""What a camera does to a picture: exposure, noise, blur, rain, dirt and faults, all from a seeded generator."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from vadv2_core.errors import InputError
 from vadv2_core.scene import Scene
-
 from vadv2_sim.renderer.config import RendererConfig
 
 Image = NDArray[np.uint8]

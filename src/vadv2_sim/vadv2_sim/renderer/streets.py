@@ -15,7 +15,6 @@ from shapely.strtree import STRtree
 from vadv2_core.geometry import Array, arc_length, heading_at, point_at, wrap_angle
 from vadv2_core.scene import Lane, RoadMap
 from vadv2_core.taxonomy import LaneKind, LateralAction, StopControl
-
 from vadv2_sim.renderer.figures import stop_sign, yield_sign
 from vadv2_sim.renderer.mesh import Color, MeshBuilder, ribbon
 from vadv2_sim.renderer.palette import Layer, Part, SemanticClass
@@ -104,9 +103,7 @@ def add_surfaces(m: MeshBuilder, road_map: RoadMap, plan: StreetPlan) -> None:
                 part=Part.ROAD_SURFACE,
             )  # fmt: skip
     m.semantic = SemanticClass.SIDEWALK
-    m.flat(
-        _triangles(plan.sidewalk), KERB_Z, (0.60, 0.59, 0.56), layer=Layer.PAVING, scale=4.0, part=Part.ROAD_SURFACE
-    )
+    m.flat(_triangles(plan.sidewalk), KERB_Z, (0.60, 0.59, 0.56), layer=Layer.PAVING, scale=4.0, part=Part.ROAD_SURFACE)
     for ring in _rings(plan.sidewalk.simplify(0.03)):
         m.walls(ring, (GROUND_Z, KERB_Z), (0.66, 0.66, 0.64))
     # A pale band of kerb stone along the road.
@@ -148,15 +145,16 @@ def add_lane_lines(m: MeshBuilder, road_map: RoadMap, plan: StreetPlan) -> None:
                 m.flat(ribbon(dash, 0.14), MARKING_Z, _WHITE, layer=Layer.CONCRETE)
         else:
             beside = Point(point_at(_offset(lane.centerline, lane.width / 2 + 0.9), length / 2))
-            opposite = tree is not None and any(bands[i].contains(beside) for i in tree.query(beside))
-            if opposite:
+            across = [lanes[i].id for i in tree.query(beside) if bands[i].contains(beside)] if tree is not None else []
+            if across:
                 many = lane.right is not None or lane.speed_limit > 14.5 or lane.id in neighbours
                 inner = _offset(lane.centerline, lane.width / 2 - 0.07)
                 if many:
                     m.flat(ribbon(inner, 0.11), MARKING_Z, _WHITE, layer=Layer.CONCRETE)
                 else:
-                    # The last metres before a junction are solid.
-                    for dash in _dashes(inner, 3.0, 4.5):
+                    # One of the two directions draws the dashes; the last metres before a junction are solid.
+                    middle = _offset(lane.centerline, lane.width / 2)
+                    for dash in _dashes(middle, 3.0, 4.5) if lane.id < min(across) else ():
                         m.flat(ribbon(dash, 0.13), MARKING_Z, _WHITE, layer=Layer.CONCRETE)
                     tail = point_at(inner, np.linspace(max(length - 14.0, 0.0), length, 6))
                     m.flat(ribbon(tail, 0.13), MARKING_Z, _WHITE, layer=Layer.CONCRETE)

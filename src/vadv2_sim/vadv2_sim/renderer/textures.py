@@ -22,7 +22,8 @@ def _noise(rng: np.random.Generator, cells: int) -> _Image:
     small = rng.uniform(-1, 1, (cells, cells)).astype(np.float32)
     tiled = np.tile(small, (3, 3))
     big = cv2.resize(tiled, (3 * TEXTURE_SIZE, 3 * TEXTURE_SIZE), interpolation=cv2.INTER_CUBIC)
-    return big[TEXTURE_SIZE : 2 * TEXTURE_SIZE, TEXTURE_SIZE : 2 * TEXTURE_SIZE]
+    middle = big[TEXTURE_SIZE : 2 * TEXTURE_SIZE, TEXTURE_SIZE : 2 * TEXTURE_SIZE]
+    return np.asarray(middle, dtype=np.float32)
 
 
 def _plain(level: float) -> _Image:

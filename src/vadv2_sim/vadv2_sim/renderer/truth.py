@@ -11,7 +11,6 @@ from vadv2_core.camera import CameraRig
 from vadv2_core.geometry import Array, Pose2, wrap_angle
 from vadv2_core.scene import RoadMap, Scene
 from vadv2_core.taxonomy import AgentClass, SignalState
-
 from vadv2_sim.renderer.actors import Actors
 
 
@@ -121,9 +120,7 @@ def lanes_in_base(road_map: RoadMap, pose: Pose2, reach: float = 60.0) -> dict[s
     return found
 
 
-def drivable_in_base(
-    road_map: RoadMap, pose: Pose2, reach: float = 50.0, cell: float = 0.5
-) -> NDArray[np.bool_]:
+def drivable_in_base(road_map: RoadMap, pose: Pose2, reach: float = 50.0, cell: float = 0.5) -> NDArray[np.bool_]:
     """Drivable area as a grid, row 0 at x = -reach, column 0 at y = -reach, cells of ``cell`` m, base_link."""
     import cv2
 
@@ -137,7 +134,9 @@ def drivable_in_base(
     return np.asarray(grid.astype(bool))
 
 
-def signals_in_base(scene: Scene, road_map: RoadMap, pose: Pose2, reach: float = 100.0) -> dict[str, tuple[Array, SignalState]]:
+def signals_in_base(
+    scene: Scene, road_map: RoadMap, pose: Pose2, reach: float = 100.0
+) -> dict[str, tuple[Array, SignalState]]:
     """Head id to position (3,) in base_link and the state it shows, within ``reach`` m."""
     found = {}
     for head in road_map.signal_heads:

@@ -162,10 +162,10 @@ def bus() -> NDArray[np.float32]:
     m.frustum((-5.95, 5.95), (-1.24, 1.24), (0.3, 0.6), DARK)
     m.frustum((-6.0, 6.0), (-1.275, 1.275), (0.5, 3.0), WHITE, side=0.04, front=0.08, part=Part.PAINT)
     m.frustum((-4.5, 3.5), (-0.9, 0.9), (3.0, 3.15), (0.85, 0.85, 0.85), front=0.2, rear=0.2, side=0.1)
-    panes = []
+    panes: list[list[list[float]]] = []
     for side in (1.0, -1.0):
-        for x in np.arange(-5.7, 5.4, 1.45):
-            y = side * 1.268
+        y = side * 1.268
+        for x in (-5.7 + 1.45 * k for k in range(8)):
             pane = [[x, y, 1.45], [x + 1.33, y, 1.45], [x + 1.33, y, 2.6], [x, y, 2.6]]
             panes.append(pane[::-1] if side > 0 else pane)
     for x in (4.4, 0.1):
@@ -187,7 +187,6 @@ def ambulance() -> NDArray[np.float32]:
     m.frustum((-2.8, 2.8), (-0.95, 0.95), (0.28, 0.52), DARK)
     m.frustum((-2.9, 1.35), (-1.05, 1.05), (0.5, 2.45), white, side=0.03, front=0.05)
     m.frustum((1.3, 2.9), (-1.0, 1.0), (0.5, 1.18), white, front=0.1)
-    before = Part.PAINT
     m.frustum((1.3, 2.6), (-0.98, 0.98), (1.15, 2.05), white, front=0.75, side=0.1)
     pane = [[2.56, -0.9, 1.2], [2.56, 0.9, 1.2], [1.92, 0.82, 1.98], [1.92, -0.82, 1.98]]
     m.quads([[[p[0] + 0.02, p[1], p[2]] for p in pane]], GLASS, part=Part.GLASS)
@@ -205,14 +204,13 @@ def ambulance() -> NDArray[np.float32]:
     _plate(m, -2.912, (-1.0, 1.0), (0.95, 1.25), (0.85, 0.08, 0.07))
     _plate(m, -2.914, (-0.75, 0.75), (1.5, 2.15), GLASS, Part.GLASS)
     for part, side in ((Part.BLUE_LIGHT_LEFT, 1.0), (Part.BLUE_LIGHT_RIGHT, -1.0)):
-        y = (0.08, 0.92) if side > 0 else (-0.92, -0.08)
-        m.frustum((0.75, 1.25), y, (2.45, 2.75), (0.05, 0.12, 0.6), front=0.05, rear=0.05, part=part)
-        m.frustum((-2.75, -2.4), y, (2.45, 2.7), (0.05, 0.12, 0.6), front=0.04, rear=0.04, part=part)
+        half = (0.08, 0.92) if side > 0 else (-0.92, -0.08)
+        m.frustum((0.75, 1.25), half, (2.45, 2.75), (0.05, 0.12, 0.6), front=0.05, rear=0.05, part=part)
+        m.frustum((-2.75, -2.4), half, (2.45, 2.7), (0.05, 0.12, 0.6), front=0.04, rear=0.04, part=part)
         edge = (0.5, 0.9) if side > 0 else (-0.9, -0.5)
         _plate(m, 2.91, edge, (1.02, 1.14), (0.05, 0.12, 0.6), part)
     _wheels(m, (-1.75, 1.95), 1.03, 0.38, 0.26)
     _lamps(m, 2.9, -2.9, 1.0, (0.68, 0.88), (0.62, 0.88))
-    m.part = before
     return m.build()
 
 
@@ -249,7 +247,8 @@ def _spoked_wheel(m: MeshBuilder, x: float, radius: float, thickness: float) -> 
             m.quads(quad[:, ::-1] if flip else quad, color)
         rim = np.stack([b[:, 0] + x, np.zeros(14), b[:, 1] + radius], axis=1)
         wide = np.array([0.0, thickness / 2, 0.0])
-        m.quads(np.stack([rim - wide, rim[following] - wide, rim[following] + wide, rim + wide], axis=1)[:, ::-1], color)
+        tread = np.stack([rim + wide, rim[following] + wide, rim[following] - wide, rim - wide], axis=1)
+        m.quads(tread, color)
     for k in range(3):
         c, s = np.cos(k * np.pi / 3) * radius * 0.9, np.sin(k * np.pi / 3) * radius * 0.9
         m.cylinder((x - c, 0, radius - s), (x + c, 0, radius + s), 0.012, STEEL, sides=3, caps=False)
