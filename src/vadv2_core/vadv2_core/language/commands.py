@@ -202,7 +202,7 @@ def parse_command(text: str) -> tuple[DrivingAction, float]:
     A text in other words gives UNKNOWN: the model reads those, not this parser.
     """
     plain = re.sub(r"\s+", " ", text.lower()).strip().rstrip(".!")
-    match = re.match(r"(?:in|after) (\d+) (?:m|metres),? ", plain)
+    match = re.match(r"(?:in|after) (\d+) (?:m|metres|meters),? ", plain)
     distance = float(match.group(1)) if match else 0.0
     plain = plain[match.end() :] if match else plain
     for split in ("train", "test"):

@@ -106,9 +106,9 @@ CONTROL = Slot(
 )
 WEATHER = Slot(
     {
-        Weather.DAY: ("a clear day", "clear daylight"),
+        Weather.DAY: ("clear daylight", "bright daylight"),
         Weather.DUSK: ("dusk", "twilight"),
-        Weather.NIGHT: ("night",),
+        Weather.NIGHT: ("night", "the dark of night"),
         Weather.RAIN: ("rain", "rainy weather"),
         Weather.FOG: ("fog", "foggy weather"),
         Weather.GLARE: ("glare", "a low sun"),

@@ -41,9 +41,10 @@ _SENTENCES: tuple[Patterns, ...] = (
         {"weather": lexicon.WEATHER},
         {},
         (
-            "(it is|we drive in|we have|this is|outside it is|around us is|conditions are) {weather}",
-            "the (scene|picture|road|street|view) (is in|shows|lies in) {weather}",
-            "(light and air|light and weather|the conditions|the surroundings): {weather}",
+            "(we drive in|we have|this is|outside we have|around us is|we are out in|one drives in) {weather}",
+            "the (scene|picture|road|street|view) (shows|lies in) {weather}",
+            "(light and air|light and weather|conditions|surroundings|weather): {weather}",
+            "(all pictures|the cameras|the images|our views) show {weather}",
             "(the drive|the trip|this part of the drive) (is in|goes through) {weather}",
             "(seen|recorded|observed|driven) in {weather}",
             "{weather} (all around|around us|over the street|outside)",
@@ -272,14 +273,19 @@ _SENTENCES: tuple[Patterns, ...] = (
 
 
 @cache
+def _all_templates() -> dict[type[Any] | None, tuple[Template, ...]]:
+    made: dict[type[Any] | None, tuple[Template, ...]] = {None: ()}
+    for kind, slots, constants, patterns in _SENTENCES:
+        texts = dict.fromkeys(text for pattern in patterns for text in expand(pattern))
+        new = tuple(Template(kind, text, slots, constants) for text in texts)
+        made[kind] = (*made.get(kind, ()), *new)
+        made[None] = (*made[None], *new)
+    return made
+
+
 def templates(kind: type[Any] | None = None) -> tuple[Template, ...]:
     """All templates, or those of one kind of statement."""
-    made = []
-    for wanted, slots, constants, patterns in _SENTENCES:
-        if kind is None or wanted is kind:
-            texts = dict.fromkeys(text for pattern in patterns for text in expand(pattern))
-            made += [Template(wanted, text, slots, constants) for text in texts]
-    return tuple(made)
+    return _all_templates()[kind]
 
 
 def say(statement: Statement, generator: np.random.Generator | None = None) -> str:

@@ -24,7 +24,7 @@ from vadv2_core.taxonomy import (
     Weather,
 )
 
-DISTANCES = (3, 5, 8, 12, 16, 20, 25, 30, 40, 50, 60, 80)
+DISTANCES = (1, 3, 5, 8, 12, 16, 20, 25, 30, 40, 50, 60, 80)
 """Spoken distances, m."""
 SPEEDS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20, 25, 30)
 """Spoken speeds, m/s."""
