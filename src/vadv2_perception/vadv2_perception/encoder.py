@@ -14,7 +14,7 @@ from vadv2_core.errors import InputError
 from vadv2_core.tokens import SceneMap, SceneObjects, SceneTokens
 from vadv2_perception.answers import map_in_words, objects_in_words
 from vadv2_perception.checkpoints import LoadedEncoder, load_encoder, untrained_encoder
-from vadv2_perception.configuration import PerceptionConfig
+from vadv2_perception.configuration import EncoderModelConfig, PerceptionConfig
 from vadv2_perception.ego_tokens import AUX_QUANTITIES
 from vadv2_perception.frame_memory import FrameMemory, RememberedFrame
 from vadv2_perception.halves import ANSWER_NAMES
@@ -54,6 +54,16 @@ class SceneEncoder:
     def model_id(self) -> str:
         """Name of the checkpoint."""
         return self._encoder.model_id
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the network has learnt."""
+        return sum(p.numel() for p in self._encoder.model.parameters())
+
+    @property
+    def model_config(self) -> EncoderModelConfig:
+        """The network's facts."""
+        return self._encoder.model.config
 
     def reset(self) -> None:
         """Forget the past, as before the first frame."""
