@@ -6,6 +6,7 @@ import math
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from vadv2_core.camera import SURROUND_CAMERAS, CameraFrame, CameraModel, CameraRig
 from vadv2_core.command import DrivingCommand, Route
@@ -32,6 +33,11 @@ def surround_rig(width: int = 480, height: int = 224, count: int = 6) -> CameraR
     return CameraRig(tuple(cameras))
 
 
+def _smooth(rng: np.random.Generator, width: int, height: int) -> NDArray[np.uint8]:
+    coarse = rng.integers(0, 256, (9, 17, 3), dtype=np.uint8)
+    return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
+
+
 class BenchFrames:
     """An endless drive at 10 Hz; the same index is the same frame."""
 
@@ -39,15 +45,7 @@ class BenchFrames:
         self.rig = surround_rig(width, height, cameras)
         rng = np.random.default_rng(0)
         # Smooth as streets are; pure noise would be the one picture that a resize or a rounding never meets.
-        self._images = [
-            tuple(
-                cv2.resize(
-                    rng.integers(0, 256, (9, 17, 3), dtype=np.uint8), (width, height), interpolation=cv2.INTER_CUBIC
-                )
-                for _ in self.rig.cameras
-            )
-            for _ in range(pictures)
-        ]
+        self._images = [tuple(_smooth(rng, width, height) for _ in self.rig.cameras) for _ in range(pictures)]
 
     def __getitem__(self, index: int) -> tuple[CameraFrame, EgoState]:
         stamp = (index + 1) * _INTERVAL_NS
