@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vadv2_core.command import DrivingCommand, Route
 from vadv2_core.config import parameter, validate
@@ -124,7 +125,7 @@ class Commander:
         return found if found is not None else (DrivingAction.LANE_FOLLOW, 0.0)
 
     @staticmethod
-    def _filled(d: Array, moved: np.ndarray) -> Array:
+    def _filled(d: Array, moved: NDArray[np.bool_]) -> Array:
         yaw = np.arctan2(d[:, 1], d[:, 0])
         index = np.where(moved, np.arange(len(yaw)), 0)
         first = int(moved.argmax())

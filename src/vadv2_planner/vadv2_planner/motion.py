@@ -24,8 +24,8 @@ KNOT_INTERVAL = 0.5
 """Seconds between waypoints."""
 JERK_WEIGHT = 0.0005
 """s^6: motion faster than about 4 rad/s is taken for noise of the waypoints."""
-REST_SPEED = 0.2
-"""m/s: below it the direction of motion is held rather than followed."""
+REST_SPEED = 0.3
+"""m/s: well below it the direction of motion is held rather than followed."""
 
 
 @lru_cache(maxsize=8)
@@ -101,9 +101,10 @@ def motion_from_positions(positions: Array, speed: float, horizon: float) -> Arr
     yaw = np.empty(p.shape[:-1])
     v = np.empty(p.shape[:-1])
     for i in range(n):
-        along = velocity[..., i, :] + REST_SPEED * direction
-        length = np.maximum(np.hypot(along[..., 0], along[..., 1]), 1e-9)
-        direction = along / length[..., None]
+        speeds_now = np.hypot(velocity[..., i, 0], velocity[..., i, 1])[..., None]
+        trust = speeds_now**2 / (speeds_now**2 + REST_SPEED**2)
+        along = (1.0 - trust) * direction + trust * velocity[..., i, :] / np.maximum(speeds_now, 1e-9)
+        direction = along / np.maximum(np.hypot(along[..., 0], along[..., 1]), 1e-9)[..., None]
         yaw[..., i] = np.arctan2(direction[..., 1], direction[..., 0])
         v[..., i] = np.maximum((velocity[..., i, :] * direction).sum(-1), 0.0)
     speeds = np.concatenate([np.full((*v.shape[:-1], 1), max(speed, 0.0)), v], axis=-1)

@@ -133,7 +133,8 @@ def load_network(directory: Path) -> tuple[str, PlannerNetwork, Checkpoint, Belo
     for key in ("anchors", "offset", "scale"):
         if key not in checkpoint.tensors:
             raise InputError(f"tensor {key!r} is missing", where, "anchors and their constants")
-    anchors = AnchorSet(*(checkpoint.tensors[k].astype("float64") for k in ("anchors", "offset", "scale")), where)
+    points, offset, scale = (checkpoint.tensors[k].astype("float64") for k in ("anchors", "offset", "scale"))
+    anchors = AnchorSet(points, offset, scale, where)
     network = make_network(name, config, anchors)
     state = network.state_dict()
     require_tensors(checkpoint, {k: tuple(v.shape) for k, v in state.items()}, where)
