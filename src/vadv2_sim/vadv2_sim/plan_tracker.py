@@ -1,7 +1,7 @@
 """Follows a plan in the simulator's own recordings: curvature feed-forward with feedback ahead of the vehicle's lags.
 
-The driving stack's controller (`vadv2_control`) does far more about what may go wrong; here nothing does, and an hour is
-recorded in a minute. Both obey the same vehicle model.
+The driving stack's controller (`vadv2_control`) does far more about what may go wrong; here nothing does, and an hour
+is recorded in a minute. Both obey the same vehicle model.
 """
 
 from __future__ import annotations

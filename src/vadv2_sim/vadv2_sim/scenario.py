@@ -73,6 +73,7 @@ class Placement:
         start_lane: Lane to begin on; the best where None.
         change_at: See `RouteFinder.plan`.
         closed: Lanes closed for road works.
+        barred: Lanes that traffic keeps off for another reason (a crash).
     """
 
     edges: tuple[str, ...]
@@ -83,6 +84,7 @@ class Placement:
     start_lane: str | None = None
     change_at: dict[str, float] = field(default_factory=dict)
     closed: tuple[str, ...] = ()
+    barred: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

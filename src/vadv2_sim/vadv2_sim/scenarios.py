@@ -4,9 +4,53 @@ from __future__ import annotations
 
 from vadv2_core.errors import InputError
 from vadv2_sim.scenario import FreeDrive, Scenario
+from vadv2_sim.scenarios_junctions import (
+    EmergencyCrossing,
+    Merge,
+    RedLight,
+    Roundabout,
+    StopSign,
+    UnprotectedLeft,
+)
+from vadv2_sim.scenarios_lanes import (
+    Construction,
+    CutIn,
+    EmergencyBehind,
+    HardBrake,
+    LaneChange,
+    StoppedBus,
+    WrongWay,
+)
+from vadv2_sim.scenarios_people import Cyclist, Jaywalker, PedestrianCrossing
+from vadv2_sim.scenarios_senses import Accident, CameraFault, TextCommand, WeatherDrive
 
-SCENARIOS: dict[str, type[Scenario]] = {cls.info.name: cls for cls in (FreeDrive,)}
-"""Scenario classes by name."""
+SCENARIOS: dict[str, type[Scenario]] = {
+    cls.info.name: cls
+    for cls in (
+        FreeDrive,
+        RedLight,
+        StopSign,
+        UnprotectedLeft,
+        PedestrianCrossing,
+        Jaywalker,
+        CutIn,
+        HardBrake,
+        StoppedBus,
+        Construction,
+        EmergencyBehind,
+        EmergencyCrossing,
+        Accident,
+        WrongWay,
+        Cyclist,
+        Roundabout,
+        Merge,
+        LaneChange,
+        TextCommand,
+        WeatherDrive,
+        CameraFault,
+    )
+}
+"""Scenario classes by name; ``free`` is plain traffic, the other twenty are the named scenarios."""
 
 
 def make_scenario(name: str, seed: int, values: dict[str, float] | None = None) -> Scenario:

@@ -107,6 +107,7 @@ class Traffic:
         self.things: list[Agent] = list(parked_vehicles(town_map.road, facts.seed, facts.parked_share))
         self._thing_places = self._places()
         self.closed: set[str] = set()
+        self.barred: set[str] = set()
         self.overrides: dict[str, Intent] = {}
         signals = sorted(town_map.signal_links)
         self._signal_names = signals
@@ -141,16 +142,21 @@ class Traffic:
     def close_lane(self, works: RoadWorks) -> None:
         """Take a lane from traffic and set its cones up."""
         self.closed.add(works.lane)
-        self.sumo.lane.setDisallowed(works.lane, ["all"])
+        self.bar_lane(works.lane)
+        self.add_things(works.agents)
+
+    def bar_lane(self, name: str) -> None:
+        """Keep traffic off a lane."""
+        self.barred.add(name)
+        self.sumo.lane.setDisallowed(name, ["all"])
         lanes = self.map.road.lanes
         links: dict[tuple[str, str], bool] = {}
         for lane in lanes.values():
             if lane.kind == LaneKind.CONNECTOR:
                 ends = lane.predecessors[0], lane.successors[0]
                 pair = ends[0].rpartition("_")[0], ends[1].rpartition("_")[0]
-                links[pair] = links.get(pair, False) or not self.closed.intersection(ends)
+                links[pair] = links.get(pair, False) or not self.barred.intersection(ends)
         self.demand.lost_turns = {pair for pair, is_open in links.items() if not is_open}
-        self.add_things(works.agents)
 
     # The ego, as the others see it.
 

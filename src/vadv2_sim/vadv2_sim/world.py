@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vadv2_core.command import DrivingCommand
 from vadv2_core.config import parameter, validate
 from vadv2_core.drive import VehicleCommand
 from vadv2_core.errors import InputError
-from vadv2_core.geometry import Pose2
+from vadv2_core.geometry import Pose2, arc_length
+from vadv2_core.language.commands import command_text
 from vadv2_core.scene import RoadMap, Scene
 from vadv2_core.stamps import NANOSECONDS, Stamp, stamp_from_seconds
 from vadv2_core.taxonomy import DrivingAction, Weather
 from vadv2_core.vehicle import VehicleConfig
-from vadv2_planner.commander import text_of_action
 from vadv2_sim.drive_events import DriveEvent, EventDetector, EventKind
 from vadv2_sim.ego_vehicle import EgoVehicle
 from vadv2_sim.lane_finder import LaneFinder, LaneMatch
@@ -34,6 +34,9 @@ ANNOUNCE = 60.0
 """A manoeuvre is announced so far ahead, m."""
 FIRST_STAMP = stamp_from_seconds(1000.0)
 """Simulated time of the first scene; not zero, so that a stamp of zero always means none."""
+
+
+_FOLLOW = command_text(DrivingAction.LANE_FOLLOW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,9 @@ class World:
         placement = self.scenario.place(Site(self.map, RouteFinder(self.map, self.traffic.closed), rng))
         for lane in placement.closed:
             self.traffic.close_lane(road_works(self.road.lanes[lane], rng))
-        finder = RouteFinder(self.map, self.traffic.closed)
+        for lane in placement.barred:
+            self.traffic.bar_lane(lane)
+        finder = RouteFinder(self.map, self.traffic.barred)
         self.route = finder.plan(placement.edges, placement.start_lane, placement.change_at)
         self.placement = with_goal(placement, self.route.length)
         x, y, yaw = self.route.pose_at(placement.start)
@@ -154,17 +159,17 @@ class World:
 
     def command(self, scene: Scene) -> DrivingCommand:
         """The route's next manoeuvre in words and as an action, as of a scene of this drive."""
-        command = DrivingCommand(scene.stamp, text_of_action(DrivingAction.LANE_FOLLOW), DrivingAction.LANE_FOLLOW)
+        command = DrivingCommand(scene.stamp, _FOLLOW, DrivingAction.LANE_FOLLOW)
         s = self.s
         for m in self.route.manoeuvres:
             if m.end > s and m.start - s < ANNOUNCE and m.start < self.placement.goal:
                 gap = max(0.0, m.start - s)
-                command = DrivingCommand(scene.stamp, _words(m.action, m.exit, gap), m.action, gap)
+                command = DrivingCommand(scene.stamp, command_text(m.action, gap), m.action, gap)
                 break
         left = self.placement.goal - s
         if left < 25.0 and command.action == DrivingAction.LANE_FOLLOW:
             command = DrivingCommand(
-                scene.stamp, text_of_action(DrivingAction.STOP, left), DrivingAction.STOP, max(0.0, left)
+                scene.stamp, command_text(DrivingAction.STOP, left), DrivingAction.STOP, max(0.0, left)
             )
         return self.scenario.command(self, command)
 
@@ -185,7 +190,7 @@ class World:
             self.stamp, ego, agents, signals, nothing_said, route, frozenset(self.traffic.closed), *weather,
             match.lane, self.scenario_name, tuple(self.scenario.events),
         )  # fmt: skip
-        scene = _with_command(scene, self.command(scene))
+        scene = replace(scene, command=self.command(scene))
         self._judge(scene, match)
         return scene
 
@@ -241,7 +246,7 @@ class World:
         lanes = [
             lane
             for lane in self.road.lanes.values()
-            if (lane.left or lane.right) and lane.junction is None and _works_fit(lane.centerline)
+            if (lane.left or lane.right) and lane.junction is None and float(arc_length(lane.centerline)[-1]) > 70.0
         ]
         rng.shuffle(lanes)
         for lane in lanes:
@@ -252,26 +257,6 @@ class World:
             if edge_of(lane.id) in edges or back in edges:
                 continue
             self.traffic.close_lane(road_works(lane, random.Random(f"{seed}:{lane.id}")))
-
-
-def _works_fit(centerline: object) -> bool:
-    from vadv2_core.geometry import arc_length
-
-    return float(arc_length(centerline)[-1]) > 70.0  # type: ignore[arg-type]
-
-
-def _with_command(scene: Scene, command: DrivingCommand) -> Scene:
-    from dataclasses import replace
-
-    return replace(scene, command=command)
-
-
-def _words(action: DrivingAction, exit_number: int, distance: float) -> str:
-    if not exit_number:
-        return text_of_action(action, distance)
-    ordinal = {1: "first", 2: "second", 3: "third"}.get(exit_number, f"{exit_number}th")
-    text = f"take the {ordinal} exit of the roundabout"
-    return text if distance < 20.0 else f"in {round(distance / 10.0) * 10} meters, {text}"
 
 
 __all__ = ["EGO", "FIRST_STAMP", "STEP_NS", "World", "WorldConfig"]
