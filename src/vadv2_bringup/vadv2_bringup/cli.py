@@ -11,6 +11,7 @@ import sys
 
 import click
 import typer
+
 from vadv2_core.errors import EXIT_BAD_INPUT, InputError
 
 COMMANDS = (

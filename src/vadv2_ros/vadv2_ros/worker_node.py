@@ -61,6 +61,8 @@ class WorkerNode(LifecycleNode, Generic[C, T]):
         self._heard = time.monotonic()
         self._said: dict[str, float] = {}
         self._undo: list[Callable[[], Any]] = []
+        self._inputs: dict[str, Any] = {}
+        self._outputs: dict[str, Any] = {}
         self._diagnostics = DiagnosticPublisher(self)
         # A wall clock: a watchdog must run while simulated time stands still.
         self._watchdog = self.create_timer(
@@ -107,11 +109,13 @@ class WorkerNode(LifecycleNode, Generic[C, T]):
                 self.count_bad_input(error)
 
         subscription = self.create_subscription(kind, name, guarded, qos)
+        self._inputs[topic] = subscription
         self._undo.append(lambda: self.destroy_subscription(subscription))
 
     def advertise(self, kind: type, topic: str, qos: QoSProfile) -> Any:
         """A lifecycle publisher on ``~/<topic>`` until cleanup."""
         publisher: Any = self.create_lifecycle_publisher(kind, f"~/{topic}", qos)
+        self._outputs[topic] = publisher
         self._undo.append(lambda: self.destroy_lifecycle_publisher(publisher))
         return publisher
 
@@ -227,6 +231,8 @@ class WorkerNode(LifecycleNode, Generic[C, T]):
         self._worker = None
 
     def _disconnect(self) -> None:
+        self._inputs.clear()
+        self._outputs.clear()
         while self._undo:
             self._undo.pop()()
 
@@ -268,6 +274,9 @@ class WorkerNode(LifecycleNode, Generic[C, T]):
                 health.note(Level.WARN, f"no input for {silent:.0f} s")
             if self.counters["failures"]:
                 health.note(Level.WARN, f"{self.counters['failures']} failures")
+        health.values["lifecycle"] = self._state_machine.current_state[1]
+        health.values.update({f"in.{topic}": s.get_publisher_count() for topic, s in self._inputs.items()})
+        health.values.update({f"out.{topic}": p.get_subscription_count() for topic, p in self._outputs.items()})
         health.values.update(received=self._mailbox.received, dropped=self._mailbox.dropped)
         health.values.update(self.counters)
         health.values.update(self.timing.values(time.monotonic()))
