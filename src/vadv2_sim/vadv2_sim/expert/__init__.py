@@ -1,5 +1,6 @@
-"""The teacher: a privileged driver that reads the truth of a Scene and drives every scenario."""
+"""A privileged driver on the Scene: right of way, predicted motion, sampled and scored jerk-limited trajectories."""
 
-from vadv2_sim.expert.driver import Expert, ExpertConfig, ExpertPlan
+from vadv2_sim.expert.config import ExpertConfig
+from vadv2_sim.expert.expert import Expert
 
-__all__ = ["Expert", "ExpertConfig", "ExpertPlan"]
+__all__ = ["Expert", "ExpertConfig"]
