@@ -110,7 +110,7 @@ def test_the_timestep_is_read(network, batch):
     points = network.anchors[None]
     with torch.no_grad():
         a, b = (
-            network.reader.denoiser(points, torch.tensor([t]), memory, network.unit, points, None)[-1]
+            network.reader.denoiser.predict(points, torch.tensor([t]), memory, network.unit, points, None)[-1]
             for t in (0.0, 10.0)
         )
     assert (a.waypoints - b.waypoints).abs().amax() > 1e-4
@@ -154,7 +154,7 @@ def test_output_is_what_the_last_layer_regresses_not_the_samplers_state(network,
     with torch.no_grad():
         points = network.denormalise(sample.clamp(-1, 1))
         base, identity = network._anchored()
-        last = network.reader.denoiser(
+        last = network.reader.denoiser.predict(
             points, torch.zeros(1), network.reader.remember(batch), network.unit, base, identity
         )[-1]
     assert torch.allclose(out.waypoints, last.waypoints, atol=1e-5)

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load
 
 from vadv2_core.errors import InputError
 from vadv2_core.files import read_json, write_json_atomic
@@ -52,7 +54,7 @@ def kinematic_trajectories(count: int, seed: int, vehicle: VehicleConfig | None 
     dt = 0.05
     steps = round(knots * KNOT_INTERVAL / dt)
     time = np.arange(steps) * dt
-    speed = rng.uniform(0.0, 22.0, count) * (rng.random(count) > 0.1)
+    speed: Array = rng.uniform(0.0, 22.0, count) * (rng.random(count) > 0.1)
     still = speed == 0.0
     still &= rng.random(count) < 0.7
     phases = np.sort(rng.uniform(0.0, steps * dt, (count, 2)), axis=1)
@@ -60,7 +62,7 @@ def kinematic_trajectories(count: int, seed: int, vehicle: VehicleConfig | None 
     curvatures = rng.normal(0.0, 0.06, (count, 2)) * (rng.random((count, 1)) > 0.35)
     switch = rng.uniform(0.0, steps * dt, count)
     sharpest = np.tan(vehicle.max_steering_angle) / vehicle.wheel_base
-    x, y, yaw, kappa = (np.zeros(count) for _ in range(4))
+    x, y, yaw, kappa = np.zeros((4, count))
     out = np.empty((count, steps, 2))
     for i, now in enumerate(time):
         phase = (now > phases[:, 0]).astype(int) + (now > phases[:, 1])
@@ -167,3 +169,23 @@ def load_anchors(path: Path = DEFAULT_PATH) -> AnchorSet:
     if (arrays["scale"] <= 0.0).any():
         raise InputError("a scale is not positive", str(path), "metres > 0")
     return AnchorSet(arrays["anchors"], arrays["offset"], arrays["scale"], str(values.get("source", "")))
+
+
+def load_trajectories(path: Path) -> Array:
+    """(n, KNOTS, 2) waypoints from the tensor ``trajectories`` of a safetensors file.
+
+    Raises:
+        InputError: for a file without it, or with another shape than (n, 16, 2) at 0.5 s or (n, 80, 2) at 0.1 s.
+    """
+    try:
+        tensors = load(path.read_bytes())
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"cannot be read: {error}", str(path), "a safetensors file") from None
+    if "trajectories" not in tensors:
+        raise InputError("no tensor 'trajectories'", str(path), f"(n, {KNOTS}, 2) or (n, {5 * KNOTS}, 2)")
+    values = np.asarray(tensors["trajectories"], dtype=np.float64)
+    if values.ndim != 3 or values.shape[1] not in (KNOTS, 5 * KNOTS) or values.shape[2] != 2:
+        raise InputError(
+            f"trajectories have shape {values.shape}", str(path), f"(n, {KNOTS}, 2) or (n, {5 * KNOTS}, 2)"
+        )
+    return values if values.shape[1] == KNOTS else values[:, 4::5]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from vadv2_planner.batch import PlannerBatch
@@ -69,7 +71,7 @@ class Denoiser(nn.Module):
     def _layers(self) -> list[DecoderLayer]:
         return [layer for layer in self.layers if isinstance(layer, DecoderLayer)]
 
-    def forward(
+    def predict(
         self, points: Tensor, t: Tensor, memory: SceneMemory, unit: Tensor, base: Tensor | None, identity: Tensor | None
     ) -> list[Prediction]:
         """One pass.
@@ -108,7 +110,13 @@ class SceneReader(nn.Module):
         self.denoiser = Denoiser(config)
 
     def remember(self, batch: PlannerBatch) -> SceneMemory:
-        """Once a frame."""
-        tokens, mask = self.context(batch)
+        """Image tokens, scene queries and context; once a frame."""
         maps = Maps(batch.tokens, batch.projection, batch.camera_valid)
-        return self.denoiser.remember(maps, batch.queries, tokens, mask)
+        return self.remember_maps(maps, batch.queries, batch)
+
+    def remember_maps(self, maps: Maps, queries: Tensor, batch: PlannerBatch, *, reasoning: bool = True) -> SceneMemory:
+        """The same with other maps and queries (b, q, query_channels), and without a reasoning where asked."""
+        if not reasoning:
+            batch = replace(batch, reasoning_valid=torch.zeros_like(batch.reasoning_valid))
+        tokens, mask = self.context(batch)
+        return self.denoiser.remember(maps, queries, tokens, mask)

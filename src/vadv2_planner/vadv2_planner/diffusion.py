@@ -49,7 +49,7 @@ class TruncatedDiffusion(PlannerNetwork):
     ) -> list[Prediction]:
         points = self.denormalise(sample.clamp(-1.0, 1.0))
         base, identity = anchored if anchored is not None else (None, None)
-        return self.reader.denoiser(points, t, memory, self.unit, base, identity)
+        return self.reader.denoiser.predict(points, t, memory, self.unit, base, identity)
 
     def _anchored(self) -> tuple[Tensor, Tensor] | None:
         # With the residual on noisy points the released head knows the anchor by them alone.
@@ -57,6 +57,10 @@ class TruncatedDiffusion(PlannerNetwork):
             return None
         anchors = self.get_buffer("anchors").unsqueeze(0)
         return anchors, self.anchor_embed(sinusoid(anchors))
+
+    def remember(self, batch: PlannerBatch) -> SceneMemory:
+        """What every pass reads; once a frame."""
+        return self.reader.remember(batch)
 
     def forward(self, batch: PlannerBatch, generator: torch.Generator | None = None) -> list[Prediction]:
         """A training pass: one t in [0, 50) a sample, shared by its anchors; independent noise a coordinate."""
@@ -66,11 +70,11 @@ class TruncatedDiffusion(PlannerNetwork):
         noise = torch.randn(clean.shape, generator=generator).to(clean)
         t = torch.randint(0, TRAIN_TRUNCATION, (b,), generator=generator).to(clean.device)
         noisy = self.schedule.add_noise_batch(clean, noise, t)
-        return self._pass(noisy, t, self.reader.remember(batch), self._anchored())
+        return self._pass(noisy, t, self.remember(batch), self._anchored())
 
     def propose(self, batch: PlannerBatch, noise: Tensor, plan: SamplerPlan) -> Prediction:
         """See `PlannerNetwork.propose`."""
-        return self.denoise(self.reader.remember(batch), noise, plan)
+        return self.denoise(self.remember(batch), noise, plan)
 
     def denoise(self, memory: SceneMemory, noise: Tensor, plan: SamplerPlan) -> Prediction:
         """The passes of a plan over a remembered scene; noise (b, modes, knots, 2)."""
@@ -115,7 +119,7 @@ class VanillaDiffusion(PlannerNetwork):
     def _pass(self, sample: Tensor, t: Tensor, memory: SceneMemory) -> list[Prediction]:
         points = self.denormalise(sample.clamp(-1.0, 1.0))
         base = self.get_buffer("offset").reshape(1, 1, -1, 2)
-        return self.reader.denoiser(points, t, memory, 10.0 * self.unit, base, None)
+        return self.reader.denoiser.predict(points, t, memory, 10.0 * self.unit, base, None)
 
     def forward(self, batch: PlannerBatch, generator: torch.Generator | None, target: Tensor) -> list[Prediction]:
         """A training pass: ``modes`` noisy copies of the recorded waypoints (b, knots, 2), one t a sample."""

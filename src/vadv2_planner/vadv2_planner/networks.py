@@ -28,6 +28,7 @@ class PlannerNetwork(nn.Module, ABC):
     noises_target = False
     regresses = True
     scores = True
+    reads_reasoning = True
     default_steps = 1
 
     def __init__(self, config: ModelConfig, anchors: AnchorSet) -> None:

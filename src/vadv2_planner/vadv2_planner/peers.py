@@ -49,7 +49,7 @@ class Regression(PlannerNetwork):
         del generator
         points = coasting(batch, self.config.knots)
         t = torch.zeros(points.shape[0], device=points.device)
-        return self.reader.denoiser(points, t, self.reader.remember(batch), self.unit, None, None)
+        return self.reader.denoiser.predict(points, t, self.reader.remember(batch), self.unit, None, None)
 
     def propose(self, batch: PlannerBatch, noise: Tensor, plan: SamplerPlan) -> Prediction:
         """See `PlannerNetwork.propose`."""
@@ -136,6 +136,7 @@ class EgoStatus(PlannerNetwork):
     """An MLP on ego state and command alone: what open-loop scores can be faked with (Li et al. 2024)."""
 
     needs_pictures = False
+    reads_reasoning = False
     scores = False
 
     def __init__(self, config: ModelConfig, anchors: AnchorSet) -> None:

@@ -10,6 +10,7 @@ from vadv2_core.tokens import SceneTokens
 from vadv2_planner.backends import make_runner
 from vadv2_planner.batch import PlannerBatch, make_batch
 from vadv2_planner.config import PlannerConfig
+from vadv2_planner.diffusion import TruncatedDiffusion
 from vadv2_planner.motion import positions_from_waypoints, present_motion
 from vadv2_planner.networks import PlannerNetwork
 from vadv2_planner.planner import Observation, Proposal, Proposer
@@ -48,10 +49,10 @@ class NetworkProposer(Proposer):
         self.encoder_hash = encoder_hash
         self.reasoning_model = reasoning_model
         self.needs_pictures = network.needs_pictures
-        self.reasoning_channels = network.config.reasoning_channels if network.needs_pictures else 0
+        self.reasoning_channels = network.config.reasoning_channels if network.reads_reasoning else 0
         self.steps = config.steps or network.default_steps
         diffuses = network.noise_shape[0] > 0
-        self.sampler = config.sampler if config.planner == "truncated_diffusion" else config.planner
+        self.sampler = config.sampler if isinstance(network, TruncatedDiffusion) else config.planner
         self._plan = network.plan_of(config.sampler, self.steps)
         if not diffuses:
             self.steps = 1

@@ -16,6 +16,7 @@ from vadv2_planner.anchors import AnchorSet, kinematic_trajectories, load_anchor
 from vadv2_planner.config import ARCHITECTURES, ModelConfig, PlannerConfig
 from vadv2_planner.diffusion import TruncatedDiffusion, VanillaDiffusion
 from vadv2_planner.kinematic import ConstantVelocity
+from vadv2_planner.minimal import Minimal
 from vadv2_planner.networks import PlannerNetwork
 from vadv2_planner.peers import EgoStatus, Regression, Vocabulary
 from vadv2_planner.planner import Planner, Proposer
@@ -23,6 +24,9 @@ from vadv2_planner.proposer import NetworkProposer
 
 KIND = "planner"
 """Kind of a planner's checkpoint."""
+
+VOCABULARY_SIZE = 4096
+"""Trajectories of the vocabulary planner."""
 
 NetworkMaker = Callable[[ModelConfig, AnchorSet], PlannerNetwork]
 
@@ -32,6 +36,7 @@ NETWORKS: dict[str, NetworkMaker] = {
     "regression": Regression,
     "vocabulary": Vocabulary,
     "ego_status": EgoStatus,
+    "minimal": Minimal,
 }
 """Learned planners by name."""
 
@@ -53,19 +58,17 @@ class Belongings:
 def model_config_of(name: str, architecture: str) -> ModelConfig:
     """The network config of a named planner in a named size."""
     config = ARCHITECTURES[architecture]
-    return replace(config, modes=4096) if name == "vocabulary" else config
+    if name == "vocabulary":
+        return replace(config, modes=VOCABULARY_SIZE)
+    return replace(config, sample_heights=(0.0,)) if name == "minimal" else config
 
 
 def default_anchors(name: str) -> AnchorSet:
     """The shipped anchors, or a seeded kinematic vocabulary of 4096 trajectories."""
     if name != "vocabulary":
         return load_anchors()
-    trajectories = kinematic_trajectories(ARCHITECTURE_VOCABULARY, seed=1)
+    trajectories = kinematic_trajectories(VOCABULARY_SIZE, seed=1)
     return AnchorSet(trajectories, *normalisation(trajectories), "kinematic vocabulary, seed 1")
-
-
-ARCHITECTURE_VOCABULARY = 4096
-"""Trajectories of the vocabulary planner."""
 
 
 def make_network(

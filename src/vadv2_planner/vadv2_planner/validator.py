@@ -119,7 +119,9 @@ class Validator:
         implied = np.concatenate([a, np.diff(v) / dt])
         yield from _above("longitudinal_acceleration", np.maximum(implied, 0.0), c.max_acceleration, "m/s^2")
         yield from _above("longitudinal_acceleration", np.minimum(implied, 0.0), c.max_deceleration, "m/s^2 of braking")
-        yield from _above("longitudinal_jerk", np.diff(a) / dt, c.max_jerk, "m/s^3")
+        # Brakes let go at once where the vehicle comes to rest; that is no jerk anyone asked for.
+        rolling = np.minimum(v[1:], v[:-1]) > MOVING
+        yield from _above("longitudinal_jerk", np.where(rolling, np.diff(a) / dt, 0.0), c.max_jerk, "m/s^3")
         steering = np.arctan(self.vehicle.wheel_base * curvature)
         yield from _above("steering", steering, c.steering_margin * self.vehicle.max_steering_angle, "rad")
         both = moving[1:] & moving[:-1]

@@ -24,7 +24,8 @@ def nearest_anchor(anchors: Tensor, target: Tensor, known: Tensor) -> Tensor:
     distance = (target.unsqueeze(1) - anchors.unsqueeze(0)).norm(dim=-1)
     weight = known.unsqueeze(1)
     mean = (distance * weight).sum(-1) / weight.sum(-1).clamp(min=1.0)
-    return mean.argmin(dim=1)
+    nearest: Tensor = mean.argmin(dim=1)
+    return nearest
 
 
 def focal_loss(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
@@ -48,7 +49,7 @@ def match(cost: Tensor, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """
     values = np.nan_to_num(cost.detach().float().cpu().numpy(), nan=1e6, posinf=1e6, neginf=-1e6)
     there = known.cpu().numpy() > 0
-    found: list[np.ndarray] = []
+    found: list[NDArray[np.int64]] = []
     for i, (costs, mask) in enumerate(zip(values, there, strict=True)):
         columns = np.flatnonzero(mask)
         rows, picked = linear_sum_assignment(costs[:, columns])
