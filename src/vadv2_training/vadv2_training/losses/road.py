@@ -62,5 +62,5 @@ def lane_direction_loss(positions: Tensor, lanes: Tensor, known: Tensor, slowest
     near = (distance.detach() < NEAR_LANE) & (there > 0)
     best = torch.where(near, gap, torch.full_like(gap, 10.0)).amin(-1)
     counts = ((best < 9.0) & (steps.detach().norm(dim=-1) > slowest)).to(best.dtype)
-    total: Tensor = (best.clamp(max=2.0) * counts).sum()
-    return total / counts.sum().clamp(min=1.0)
+    mean: Tensor = (best.clamp(max=2.0) * counts).sum() / counts.sum().clamp(min=1.0)
+    return mean
