@@ -1,7 +1,7 @@
-"""The whole system as one module over cached frames: perception's halves after the backbone, the planner, their losses.
+"""Perception after its backbone and the planner as one module over cached frames, with their losses.
 
-A batch is windows of frames in a row. Every frame is encoded once; a frame's past is the frames before it in its window,
-so the first ones learn to do without. Gradients flow through the past.
+A batch is windows of frames in a row. Every frame is encoded once; a frame's past is the frames before it in its
+window, so the first ones learn to do without. Gradients flow through the past.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from vadv2_core.vehicle import VehicleConfig
 from vadv2_perception.model import EncoderOutput, PastFrames, RigTensors, SceneModel
 from vadv2_perception.rays import token_intrinsics
 from vadv2_planner.batch import PlannerBatch
 from vadv2_planner.networks import PlannerNetwork
-from vadv2_training.frame_store import FEATURE_NAMES
+from vadv2_training.frame_store import FEATURE_NAMES, FrameStore
+from vadv2_training.losses import PlannerTargets, PlanningLossConfig, QueryLossConfig, planning_losses, query_losses
 
 SCENE_KEYS = (*FEATURE_NAMES, "k", "t_base_camera", "camera_valid", "pose", "aux", "stamps")
 """Arrays of a frame store that perception needs."""
@@ -33,6 +35,28 @@ PLAN_KEYS = (
     "future_known",
 )
 """Arrays that the planner needs."""
+PLANNER_TARGET_KEYS = ("future", "future_known", "others", "others_known", "map_points", "map_class", "map_known")
+"""Fields of `PlannerTargets`, in order."""
+QUERY_KEYS = (
+    "object_known",
+    "object_class",
+    "object_box",
+    "object_velocity",
+    "object_intention",
+    "map_signal",
+    "map_relevant",
+    "scene_signal",
+    "scene_stop",
+    "scene_lead",
+    "scene_lane",
+    "scene_lane_known",
+    "scene_flags",
+    "scene_weather",
+    "lamps",
+)
+"""Truth of the scene queries, besides what the planner's targets hold already."""
+TRAINING_KEYS = tuple(dict.fromkeys((*SCENE_KEYS, *PLAN_KEYS, *PLANNER_TARGET_KEYS, *QUERY_KEYS)))
+"""Everything that `DrivingModule` reads of a frame store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +106,30 @@ def see(model: SceneModel, batch: Mapping[str, Tensor], history_dropout: float =
         batch: `SCENE_KEYS`, (windows, frames, ...).
         history_dropout: Probability that a window is seen without a past, frame by frame.
     """
-    windows, frames = batch["pose"].shape[:2]
     rows = flat(batch)
     rig = RigTensors(rows["k"], rows["t_base_camera"], rows["camera_valid"])
-    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
+    device = rows["k"].device.type
+    low = torch.is_autocast_enabled(device)
+    dtype = torch.get_autocast_dtype(device) if low else torch.float32
     features = [rows[name].flatten(0, 1).to(dtype) for name in FEATURE_NAMES]
-    rays = model.rays(rig)
-    own = model.frame_tokens(features, rays)
+    # Geometry needs float32: half a pixel at 480 px is beyond bfloat16. The convolutions are what costs.
+    with torch.autocast(device, enabled=False):
+        rays = model.rays(rig)
+    own = model.frame_tokens(features, rays).float()
+    with torch.autocast(device, enabled=False):
+        return _fused(model, batch, rows, rig, rays, own, history_dropout)
+
+
+def _fused(
+    model: SceneModel,
+    batch: Mapping[str, Tensor],
+    rows: Mapping[str, Tensor],
+    rig: RigTensors,
+    rays: Tensor,
+    own: Tensor,
+    history_dropout: float,
+) -> SeenFrames:
+    windows, frames = batch["pose"].shape[:2]
     ages = model.config.history_ages
     past = None
     if ages:
@@ -174,9 +215,74 @@ def planner_batch(
 
 
 class DrivingModule(nn.Module):
-    """Perception after its backbone and the planner; `forward` gives the losses of a batch of windows."""
+    """Perception after its backbone and the planner; `forward` gives the losses of a batch of windows.
 
-    def __init__(self, scene: SceneModel, planner: PlannerNetwork, history_dropout: float = 0.15) -> None:
+    Args:
+        scene: Perception; its backbone is not run.
+        planner: Any learned planner.
+        vehicle: The ego's sizes.
+        planning: Weights of the planner's terms.
+        queries: Weights of the scene queries' terms; None leaves them out.
+        history_dropout: Probability that a frame is seen without its past.
+    """
+
+    def __init__(
+        self,
+        scene: SceneModel,
+        planner: PlannerNetwork,
+        vehicle: VehicleConfig,
+        planning: PlanningLossConfig,
+        queries: QueryLossConfig | None,
+        history_dropout: float = 0.15,
+    ) -> None:
         super().__init__()
         self.scene, self.planner = scene, planner
+        self.vehicle, self.planning, self.query_config = vehicle, planning, queries
         self.history_dropout = history_dropout
+
+    def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Losses by name, ``total`` their sum; keys of the batch are `TRAINING_KEYS`, (windows, frames, ...).
+
+        ``reasoning`` (windows, frames, d) and ``reasoning_age`` (windows, frames, 1) may be in it too.
+        """
+        seen = see(self.scene, batch, self.history_dropout)
+        with torch.autocast(batch["k"].device.type, enabled=False):
+            return self._losses(seen, flat(batch))
+
+    def _losses(self, seen: SeenFrames, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        inputs = planner_batch(
+            seen, rows, rows.get("reasoning"), rows.get("reasoning_age"), self.planner.config.reasoning_channels
+        )
+        targets = PlannerTargets(*(rows[name] for name in PLANNER_TARGET_KEYS))
+        if self.planner.noises_target:
+            predictions = self.planner(inputs, None, targets.waypoints)
+        else:
+            predictions = self.planner(inputs, None)
+        terms = planning_losses(self.planner, predictions, inputs, targets, self.planning, self.vehicle)
+        total = terms.pop("total")
+        if self.query_config is not None:
+            said = query_losses(seen.output.answers, seen.output.lamps, rows, self.query_config)
+            total = total + said.pop("total")
+            terms |= said
+        return {**terms, "total": total}
+
+
+class DrivingTask:
+    """Windows of a frame store as a training task.
+
+    Args:
+        module: What is fitted.
+        store: Cached frames.
+    """
+
+    def __init__(self, module: DrivingModule, store: FrameStore) -> None:
+        self.module: nn.Module = module
+        self.store = store
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    def batch(self, indices: Tensor) -> dict[str, Tensor]:
+        """The windows of these indices."""
+        windows = [self.store.windows[int(i)] for i in indices]
+        return self.store.batch(windows, TRAINING_KEYS)
