@@ -5,10 +5,10 @@ The simulator drives with it, control is tuned on it, the planner's validator an
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import math
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import yaml
 
 from vadv2_core.config import from_mapping, parameter, validate
@@ -76,7 +76,11 @@ class VehicleState:
 
 
 def _toward(value: float, target: float, lag: float, dt: float) -> float:
-    return target if lag <= 0.0 else target + (value - target) * float(np.exp(-dt / lag))
+    return target if lag <= 0.0 else target + (value - target) * math.exp(-dt / lag)
+
+
+def _within(value: float, low: float, high: float) -> float:
+    return min(max(value, low), high)
 
 
 def step_vehicle(state: VehicleState, command: VehicleCommand, config: VehicleConfig, dt: float) -> VehicleState:
@@ -86,25 +90,25 @@ def step_vehicle(state: VehicleState, command: VehicleCommand, config: VehicleCo
     vehicle's limits. Position is integrated by the midpoint rule in steps of at most 20 ms. The vehicle does not roll
     backwards: braking ends at standstill.
     """
-    n = max(1, int(np.ceil(dt / 0.02 - 1e-9)))
+    n = max(1, math.ceil(dt / 0.02 - 1e-9))
     h = dt / n
+    wanted = _within(command.steering_angle, -config.max_steering_angle, config.max_steering_angle)
+    target = _within(command.acceleration, -config.max_deceleration, config.max_acceleration)
+    limit = config.max_steering_rate * h
+    x, y, yaw = state.pose.x, state.pose.y, state.pose.yaw
+    speed, acceleration, steering = state.speed, state.acceleration, state.steering_angle
     for _ in range(n):
-        wanted = float(np.clip(command.steering_angle, -config.max_steering_angle, config.max_steering_angle))
-        moved = _toward(state.steering_angle, wanted, config.steering_lag, h) - state.steering_angle
-        limit = config.max_steering_rate * h
-        steering = state.steering_angle + float(np.clip(moved, -limit, limit))
-        target = float(np.clip(command.acceleration, -config.max_deceleration, config.max_acceleration))
-        acceleration = _toward(state.acceleration, target, config.acceleration_lag, h)
-        speed = min(max(state.speed + acceleration * h, 0.0), config.max_speed)
-        if speed == 0.0 and acceleration < 0.0:
+        moved = _toward(steering, wanted, config.steering_lag, h) - steering
+        next_steering = steering + _within(moved, -limit, limit)
+        acceleration = _toward(acceleration, target, config.acceleration_lag, h)
+        next_speed = _within(speed + acceleration * h, 0.0, config.max_speed)
+        if next_speed == 0.0 and acceleration < 0.0:
             acceleration = 0.0
-        mean_speed = 0.5 * (state.speed + speed)
-        yaw_rate = mean_speed * float(np.tan(0.5 * (state.steering_angle + steering))) / config.wheel_base
-        middle = state.pose.yaw + 0.5 * yaw_rate * h
-        pose = Pose2(
-            state.pose.x + mean_speed * float(np.cos(middle)) * h,
-            state.pose.y + mean_speed * float(np.sin(middle)) * h,
-            float(wrap_angle(state.pose.yaw + yaw_rate * h)),
-        )
-        state = replace(state, pose=pose, speed=speed, acceleration=acceleration, steering_angle=steering)
-    return state
+        mean_speed = 0.5 * (speed + next_speed)
+        yaw_rate = mean_speed * math.tan(0.5 * (steering + next_steering)) / config.wheel_base
+        middle = yaw + 0.5 * yaw_rate * h
+        x += mean_speed * math.cos(middle) * h
+        y += mean_speed * math.sin(middle) * h
+        yaw += yaw_rate * h
+        speed, steering = next_speed, next_steering
+    return VehicleState(Pose2(x, y, float(wrap_angle(yaw))), speed, acceleration, steering)

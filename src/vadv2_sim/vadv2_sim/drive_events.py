@@ -76,6 +76,7 @@ class EventDetector:
         lines = road.stop_lines
         self._lines = lines
         self._segments = np.array([line.segment for line in lines]).reshape(-1, 2, 2)
+        self._middles = self._segments.mean(axis=1)
         self._hit: dict[str, int] = {}
         self._since: dict[EventKind, Stamp] = {}
         self._active: set[EventKind] = set()
@@ -178,6 +179,8 @@ class EventDetector:
         before, now = np.asarray(self._front), np.asarray(front)
         move = now - before
         left, right = self._segments[:, 0], self._segments[:, 1]
+        if np.abs(self._middles - now).max(axis=1).min() > 6.0:
+            return []
         across = right - left
         cross = lambda a, b: a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]  # noqa: E731
         denominator = cross(move, across)
@@ -203,6 +206,6 @@ class EventDetector:
         """Whether a red light within 60 m may be what the ego, or the queue it stands in, waits for."""
         if not len(self._segments):
             return False
-        distance = np.hypot(*(self._segments.mean(axis=1) - np.asarray(front)).T)
+        distance = np.hypot(*(self._middles - np.asarray(front)).T)
         states = (signals.get(self._lines[k].signal or "") for k in np.flatnonzero(distance < 60.0))
         return any(state in (SignalState.RED, SignalState.YELLOW, SignalState.RED_YELLOW) for state in states)

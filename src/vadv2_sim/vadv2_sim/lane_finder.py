@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 from shapely.geometry import Polygon
 from shapely.ops import unary_union
 
@@ -54,20 +55,25 @@ class LaneFinder:
         self._u = self._d / self._length[:, None]
         self._owner = np.concatenate(owner)
         self._half = 0.5 * np.array([lane.width for lane in lanes])
+        self._looked_at = np.array([np.inf, np.inf])
+        self._nearby = np.arange(0)
         area = unary_union([Polygon(p).buffer(0.0) for p in road.drivable]).buffer(CURB_TOLERANCE)
         shapely.prepare(area)
         self._area = area
 
     def match(self, x: float, y: float, yaw: float, preferred: frozenset[str] = frozenset()) -> LaneMatch:
         """The lane a pose is on; among lanes that overlap (in a junction) a preferred one, then the best aligned."""
-        gap = np.array([x, y]) - self._a
-        along = np.clip((gap * self._u).sum(-1), 0.0, self._length)
-        off = gap - along[:, None] * self._u
-        near = np.flatnonzero((off**2).sum(-1) < (self._half[self._owner] + 0.3) ** 2)
+        around = self._around(x, y)
+        u = self._u[around]
+        gap = np.array([x, y]) - self._a[around]
+        along = np.minimum(np.maximum(gap[:, 0] * u[:, 0] + gap[:, 1] * u[:, 1], 0.0), self._length[around])
+        off = gap - along[:, None] * u
+        hit = off[:, 0] ** 2 + off[:, 1] ** 2 < (self._half[self._owner[around]] + 0.3) ** 2
+        near, off = around[hit], off[hit]
         if not len(near):
             return LaneMatch(None, 0.0, False, False)
         forward = self._u[near, 0] * np.cos(yaw) + self._u[near, 1] * np.sin(yaw)
-        side = self._u[near, 0] * off[near, 1] - self._u[near, 1] * off[near, 0]
+        side = self._u[near, 0] * off[:, 1] - self._u[near, 1] * off[:, 0]
         liked = np.array([self._ids[k] in preferred for k in self._owner[near]])
         score = np.abs(side) + 3.0 * (1.0 - forward) - 1.5 * liked
         best = int(np.argmin(score))
@@ -76,6 +82,16 @@ class LaneFinder:
         if forward[best] < -0.3:
             return LaneMatch(None, float(side[best]), not junction, junction)
         return LaneMatch(self._ids[owner], float(side[best]), False, bool(self._junction[owner]))
+
+    def _around(self, x: float, y: float) -> NDArray[np.int64]:
+        """Indices of the segments near a point, kept until the point has moved on."""
+        at = np.array([x, y])
+        if np.abs(at - self._looked_at).max() > 15.0:
+            middle = self._a + 0.5 * self._d
+            reach = 25.0 + 0.5 * self._length
+            self._nearby = np.flatnonzero(np.abs(middle - at).max(axis=1) < reach)
+            self._looked_at = at
+        return self._nearby
 
     def on_road(self, points: Array) -> bool:
         """Whether all of (n, 2) points lie on the drivable area, `CURB_TOLERANCE` over its edge at most."""

@@ -134,9 +134,10 @@ def distance_of(plan: RoutePlan, site: Site, into: str, out: str) -> float:
     """Distance along a way to the connector between two edges; -1 where it is not on it."""
     for k, name in enumerate(plan.lane_ids):
         lane = site.lane(name)
-        if lane.kind == LaneKind.CONNECTOR and edge_of(lane.predecessors[0]) == into:
-            if edge_of(lane.successors[0]) == out:
-                return float(plan.along[int(np.argmax(plan.lane_index == k))])
+        if lane.kind != LaneKind.CONNECTOR or edge_of(lane.predecessors[0]) != into:
+            continue
+        if edge_of(lane.successors[0]) == out:
+            return float(plan.along[int(np.argmax(plan.lane_index == k))])
     return -1.0
 
 

@@ -53,12 +53,21 @@ SCENARIOS: dict[str, type[Scenario]] = {
 """Scenario classes by name; ``free`` is plain traffic, the other twenty are the named scenarios."""
 
 
+def scenario_type(name: str) -> type[Scenario]:
+    """A scenario's class by name.
+
+    Raises:
+        InputError: for an unknown name.
+    """
+    if name not in SCENARIOS:
+        raise InputError(f"unknown scenario {name!r}", "scenario", f"one of {', '.join(SCENARIOS)}")
+    return SCENARIOS[name]
+
+
 def make_scenario(name: str, seed: int, values: dict[str, float] | None = None) -> Scenario:
-    """A scenario by name.
+    """A scenario by name, its parameters drawn from a seed or set by hand.
 
     Raises:
         InputError: for an unknown name or parameter.
     """
-    if name not in SCENARIOS:
-        raise InputError(f"unknown scenario {name!r}", "--scenario", f"one of {', '.join(SCENARIOS)}")
-    return SCENARIOS[name](seed, values)
+    return scenario_type(name)(seed, values)

@@ -51,7 +51,7 @@ class RedLight(Scenario):
         "A traffic light ahead turns yellow and red as the ego approaches; it turns green again after its cycle.",
         "the ego is a drawn distance before the stop line",
         "the ego stops before the line, passes on green, and reaches the goal",
-        80.0,
+        100.0,
         causes=(Cause.RED_LIGHT, Cause.YELLOW_LIGHT, Cause.GREEN_LIGHT),
         parameters={"distance": ScenarioParameter(38.0, 65.0, "m", "to the line when the light turns yellow")},
     )
@@ -253,13 +253,8 @@ class Merge(Scenario):
             return bool(same) and c.turn != LateralAction.LEFT_TURN and c.control != StopControl.SIGNAL
 
         def ramp(c: Lane) -> bool:
-            others = [p for p in site.map.road.lanes.values() if p.junction == c.junction and p.junction]
-            enters = {
-                edge_of(p.predecessors[0]) for p in others if edge_of(p.successors[0]) == edge_of(c.successors[0])
-            }
-            return (
-                len(enters) > 1 and _shallow(c) and site.map.net.getEdge(edge_of(c.predecessors[0])).getType() == "ramp"
-            )
+            kind = site.map.net.getEdge(edge_of(c.predecessors[0])).getType()
+            return kind == "ramp" and _shallow(c) and self._flow(site, c) is not None
 
         def build(connector: Lane) -> Placement | None:
             placement = through(site, connector, 65.0, 90.0, 8.0)

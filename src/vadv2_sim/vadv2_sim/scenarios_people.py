@@ -54,7 +54,7 @@ class PedestrianCrossing(Scenario):
         if self._crossing is not None:
             middle = self._crossing.polygon.mean(axis=0)
             self._at = world.route.project(float(middle[0]), float(middle[1]))[0]
-        for k in range(int(round(self.values["people"]))):
+        for k in range(round(self.values["people"])):
             from_right = self.rng.random() < 0.6
             path = across(world, self._at + self.rng.uniform(-1.2, 1.2), 10.0, from_right)
             walker = Puppet(f"crosser_{k}", path, "walker", 4.0 - 0.9 * k, 0.0)

@@ -1,4 +1,4 @@
-"""Scenarios of what is told and what is seen: a wreck on the road, a passenger's words, bad weather, a broken camera."""
+"""Scenarios of what is told and what is seen: a wreck, a passenger's words, bad weather, a broken camera."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vadv2_sim.world import World
 
 CAMERAS = ("front", "front_left", "front_right", "back", "back_left", "back_right")
-FAULTS = ("black", "frozen", "dirt", "blur")
+FAULTS = ("black", "missing", "white", "noise", "dirt", "blur")
 """What may befall a camera; the event reads ``camera_fault:<camera>:<fault>``."""
 
 
@@ -71,8 +71,8 @@ class Accident(Scenario):
             x, y = float(x) - 0.25 * inner * np.sin(yaw), float(y) + 0.25 * inner * np.cos(yaw)
             things.append(
                 Agent(
-                    f"wreck_{k}", AgentClass.CAR, float(x), float(y), yaw + turn, 4.4, 1.8, 1.5, (0.0, 0.0), 0.0, lane.id,
-                    AgentIntention.PARKED, Cause.ACCIDENT, 2, False, False, color,
+                    f"wreck_{k}", AgentClass.CAR, float(x), float(y), yaw + turn, 4.4, 1.8, 1.5, (0.0, 0.0), 0.0,
+                    lane.id, AgentIntention.PARKED, Cause.ACCIDENT, 2, False, False, color,
                 )
             )  # fmt: skip
         for k in range(3):
