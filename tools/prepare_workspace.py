@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "src" / "vadv2_bringup")]
 
 import system_libraries  # noqa: E402
+
 from vadv2_bringup.environment import runtime_environment, sources_distribution  # noqa: E402
 
 VENV = ROOT / ".venv"
@@ -100,7 +101,8 @@ def digests() -> dict[str, str]:
     return {
         "system": digest_of([ROOT / "tools" / "system_libraries.py"]),
         "packages": digest_of(locks(), flavour()),
-        "build": digest_of(built_from(), flavour(), str(ROOT), *installed_names()),
+        "build": digest_of(built_from(), flavour(), str(ROOT)),
+        "files": digest_of([], flavour(), str(ROOT), *installed_names()),
     }
 
 
@@ -220,17 +222,18 @@ def mend_cmake_files() -> None:
             path.write_text(mended)
 
 
-def build() -> None:
-    """Build messages and packages with colcon into ``install/``, and let the environment see the messages."""
+def build(*packages: str) -> None:
+    """Build messages and packages (all, or those named) with colcon into ``install/``."""
     environment = runtime_environment(workspace=ROOT)
     environment["PATH"] = f"{VENV / 'bin'}{os.pathsep}{environment['PATH']}"
     prefixes = [str(VENV), *filter(None, [environment.get("CMAKE_PREFIX_PATH")])]
     environment["CMAKE_PREFIX_PATH"] = os.pathsep.join(prefixes)
-    # The build of a package starts Python children by the dozen; none of them needs the installed workspace.
     colcon = "import sys; from colcon_core.command import main; sys.exit(main())"
+    chosen = ["--packages-select", *packages] if packages else []
     run_logged(
         [str(PYTHON), "-W", "ignore", "-c", colcon, "--log-base", "log", "build", "--symlink-install", "--base-paths",
-         "src", "--cmake-args", f"-DPython3_EXECUTABLE={PYTHON}", "-DBUILD_TESTING=OFF", "--no-warn-unused-cli"],
+         "src", *chosen, "--cmake-args", f"-DPython3_EXECUTABLE={PYTHON}", "-DBUILD_TESTING=OFF",
+         "--no-warn-unused-cli"],
         environment, "packages built", "Finished <<<",
     )  # fmt: skip
     show_messages()
@@ -263,6 +266,7 @@ def prepare() -> None:
             ("system", "system libraries and build tools", lambda: system_libraries.require(say)),
             ("packages", f"Python environment in .venv ({flavour()})", install_packages),
             ("build", "messages and packages, with colcon", build),
+            ("files", "launch and configuration files, with colcon", lambda: build("vadv2_bringup")),
         )
         for number, (name, words, step) in enumerate(steps, start=1):
             state = read_state()
@@ -273,7 +277,10 @@ def prepare() -> None:
             say(f"[{number}/{len(steps)}] {words} …")
             began = time.monotonic()
             step()
-            write_state({**read_state(), name: wanted[name]})
+            done = {name: wanted[name]}
+            if name == "build":
+                done["files"] = wanted["files"]
+            write_state({**read_state(), **done})
             say(f"[{number}/{len(steps)}] done in {time.monotonic() - began:.0f} s")
 
 
