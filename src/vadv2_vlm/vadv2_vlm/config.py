@@ -36,6 +36,10 @@ class VlmConfig:
     """How the reasoner runs."""
 
     door: str = parameter("tokens", "What the model sees: scene tokens, or the images.", choices=("tokens", "pixels"))
+    language_model: str = parameter(
+        "",
+        "Where no checkpoint is given: directory or hub name of an image-text-to-text model; empty for the tiny one.",
+    )
     max_tokens: int = parameter(192, "Bound on generated tokens of one reasoning.", minimum=8, maximum=4096, live=True)
     max_seconds: float = parameter(
         1.5,
@@ -46,6 +50,11 @@ class VlmConfig:
         live=True,
     )
     past_traces: int = parameter(2, "Own earlier reasonings that a reasoning is conditioned on.", minimum=0, maximum=8)
+    sentences: str = parameter(
+        "grammar",
+        "Decode only sentences that can be parsed back, or any words.",
+        choices=("grammar", "free"),
+    )
     adapter: str = parameter("", "Directory of a LoRA adapter to load over the language model; empty for none.")
     precision: str = parameter("float32", "Arithmetic of the language model.", choices=("float32", "bfloat16", "int8"))
     device: str = parameter("cpu", "Where it runs, as torch names it.")

@@ -164,8 +164,8 @@ def licence_of(source: str) -> str:
     directory = Path(source)
     card = directory / "README.md"
     if card.is_file():
-        lines = [line.partition(":") for line in card.read_text(errors="replace").splitlines()[:60]]
-        stated = {key: value.strip() for key, _, value in lines if key in ("license", "license_name")}
+        parts = [line.partition(":") for line in card.read_text(errors="replace").splitlines()[:60]]
+        stated = {key: value.strip() for key, _, value in parts if key in ("license", "license_name")}
         # Hugging Face's cards say "license: other" beside the name of a licence of the maker's own.
         if stated:
             return stated.get("license_name") or stated["license"]
@@ -193,7 +193,7 @@ def load_language_model(source: str, *, precision: str = "float32", device: str 
         transformers_logging.disable_progress_bar()
     try:
         processor = load_processor(source, local=local)
-        model = AutoModelForImageTextToText.from_pretrained(
+        model: Any = AutoModelForImageTextToText.from_pretrained(
             source, dtype=DTYPES[precision], local_files_only=local, low_cpu_mem_usage=True
         )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:

@@ -57,11 +57,11 @@ def has_adapter(model: nn.Module) -> bool:
 def save_adapter(model: Any, directory: Path) -> None:
     """Write the adapter as peft reads it: ``adapter_config.json`` and ``adapter_model.safetensors``."""
     layer = next(m for m in model.modules() if isinstance(m, BaseTunerLayer))
-    rank = int(layer.r[_NAME])  # type: ignore[index, attr-defined]
+    rank = int(layer.r[_NAME])  # type: ignore[attr-defined]
     config = {
         "peft_type": "LORA",
         "r": rank,
-        "lora_alpha": int(layer.lora_alpha[_NAME]),  # type: ignore[index, attr-defined]
+        "lora_alpha": int(layer.lora_alpha[_NAME]),  # type: ignore[attr-defined]
         "lora_dropout": 0.0,
         "bias": "none",
         "target_modules": sorted(n for n, m in model.named_modules() if isinstance(m, BaseTunerLayer)),
@@ -90,7 +90,7 @@ def load_adapter(model: Any, directory: Path) -> None:
     lora = LoraConfig(r=config["r"], lora_alpha=config["lora_alpha"], target_modules=config["target_modules"])
     try:
         inject_adapter_in_model(lora, model, adapter_name=_NAME)
-        result = set_peft_model_state_dict(model, weights, adapter_name=_NAME)
+        result: Any = set_peft_model_state_dict(model, weights, adapter_name=_NAME)
     except (ValueError, RuntimeError) as error:
         raise InputError(str(error).splitlines()[0], where, "an adapter of this language model") from None
     missing = [n for n in result.missing_keys if "lora_" in n]
@@ -103,6 +103,6 @@ def merge_adapter(model: nn.Module) -> None:
     """Fold the adapter into the model's own weights and take it out: same outputs, plain layers."""
     for name, module in list(model.named_modules()):
         if isinstance(module, BaseTunerLayer):
-            module.merge(safe_merge=True)  # type: ignore[operator]
+            module.merge(safe_merge=True)
             parent, _, child = name.rpartition(".")
             setattr(model.get_submodule(parent), child, module.get_base_layer())

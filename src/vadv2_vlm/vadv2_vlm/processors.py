@@ -21,13 +21,14 @@ def optional_video() -> Iterator[None]:
     if importlib.util.find_spec("torchvision") is not None:
         yield
         return
-    original = ProcessorMixin.__dict__["get_attributes"]
+    base: Any = ProcessorMixin
+    original = base.__dict__["get_attributes"]
     whole = original.__func__
-    ProcessorMixin.get_attributes = classmethod(lambda cls: [a for a in whole(cls) if a != "video_processor"])
+    base.get_attributes = classmethod(lambda cls: [a for a in whole(cls) if a != "video_processor"])
     try:
         yield
     finally:
-        ProcessorMixin.get_attributes = original
+        base.get_attributes = original
 
 
 def load_processor(source: str, *, local: bool) -> Any:

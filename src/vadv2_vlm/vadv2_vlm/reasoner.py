@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
+from torch import nn
 
 from vadv2_core.camera import CameraFrame
 from vadv2_core.command import DrivingCommand
@@ -51,29 +53,40 @@ class Reasoner:
         self._encoder_hash = ""
         if directory is not None and not directory.is_dir():
             raise InputError("no such directory", str(directory), "a model directory")
+        if directory is None and config.language_model:
+            directory = Path(config.language_model)
         if directory is not None and is_checkpoint(directory):
             loaded = load_vlm(directory, precision=config.precision, device=config.device, adapter=config.adapter)
             self._model, self.model_id, self._encoder_hash = loaded.model.eval(), loaded.model_id, loaded.encoder_hash
-            self._language = loaded.model.language
+            self.language = loaded.model.language
         else:
             source = directory or untrained_directory(Path(config.cache), config.seed)
-            self._language = load_language_model(str(source), precision=config.precision, device=config.device)
+            self.language = load_language_model(str(source), precision=config.precision, device=config.device)
             if config.adapter:
-                load_adapter(self._language.model, Path(config.adapter))
+                load_adapter(self.language.model, Path(config.adapter))
             self.model_id = f"vlm-{source.name.removesuffix('-untrained')}-untrained"
-        self._language.freeze(config.precision)
-        self._decoder = AnswerDecoder(self._language)
-        self._flag_ids, self._flag_ends = flag_query_ids(self._language)
+        self.language.freeze(config.precision)
+        self.decoder = AnswerDecoder(self.language, grammar=config.sentences == "grammar")
+        self._flag_ids, self._flag_ends = flag_query_ids(self.language)
 
     @property
     def embedding_size(self) -> int:
         """Length of a reasoning embedding."""
-        return self._language.hidden_size
+        return self.language.hidden_size
+
+    @property
+    def slots(self) -> SlotConfig | None:
+        """Sizes of the token door; None for an untrained one before its first frame, whose sizes it takes."""
+        return None if self._model is None else self._model.slots
+
+    def own_parts(self) -> tuple[nn.Module, ...]:
+        """The modules beside the language model: projector and heads; none before an untrained door's first frame."""
+        return () if self._model is None else tuple(self._model.own_parts().values())
 
     @property
     def licence(self) -> str:
         """The language model's licence, as its files state it."""
-        return self._language.licence
+        return self.language.licence
 
     @torch.inference_mode()
     def embed(self, tokens: SceneTokens, command: DrivingCommand) -> ReasoningEmbedding:
@@ -82,7 +95,7 @@ class Reasoner:
         Raises:
             InputError: for tokens of other channels or of another encoder than it was trained with.
         """
-        return self._embedding(self._begin(tokens, command), tokens.stamp)
+        return self._embedding(self.begin(tokens, command), tokens.stamp)
 
     @torch.inference_mode()
     def reason(
@@ -104,7 +117,7 @@ class Reasoner:
             InputError: as `embed`.
         """
         started = time.monotonic()
-        return self._answer(self._begin(tokens, command), tokens.stamp, past, started, seconds)
+        return self._answer(self.begin(tokens, command), tokens.stamp, past, started, seconds)
 
     @torch.inference_mode()
     def embed_frame(self, frame: CameraFrame, ego: EgoState, command: DrivingCommand) -> ReasoningEmbedding:
@@ -125,18 +138,27 @@ class Reasoner:
         return self._answer(self._begin_frame(frame, ego, command), frame.stamp, past, started, seconds)
 
     def _begin_frame(self, frame: CameraFrame, ego: EgoState, command: DrivingCommand) -> Continuation:
-        text = prompt.user_text(command, ego, instructions=not self._language.knows_form)
-        chat = self._language.prompt_text(text, len(frame.images))
+        text = prompt.user_text(command, ego, instructions=not self.language.knows_form)
+        chat = self.language.prompt_text(text, len(frame.images))
         images = [Image.fromarray(image) for image in frame.images]
-        inputs = self._language.processor(images=images, text=[chat], return_tensors="pt")
-        return self._language.begin_pixels({k: v.to(self._language.device) for k, v in inputs.items()})
+        inputs = self.language.processor(images=images, text=[chat], return_tensors="pt")
+        return self.language.begin_pixels({k: v.to(self.language.device) for k, v in inputs.items()})
 
-    def _begin(self, tokens: SceneTokens, command: DrivingCommand) -> Continuation:
+    @torch.inference_mode()
+    def begin(self, tokens: SceneTokens, command: DrivingCommand) -> Continuation:
+        """The prefill that `embed` and `reason` share; the sequence then stands on the embedding's token."""
         model = self._ready(tokens)
-        text = prompt.user_text(command, tokens.ego, instructions=not self._language.knows_form)
-        ids = self._language.prompt_ids(text, model.slots.count)
-        batch = token_batch([scene_slots(tokens, model.slots)]).to(self._language.device)
-        return self._language.begin(model.embed_inputs(torch.tensor([ids], device=self._language.device), batch))
+        text = prompt.user_text(command, tokens.ego, instructions=not self.language.knows_form)
+        ids = self.language.prompt_ids(text, model.slots.count)
+        batch = token_batch([scene_slots(tokens, model.slots)]).to(self.language.device)
+        return self.language.begin(model.embed_inputs(torch.tensor([ids], device=self.language.device), batch))
+
+    @torch.inference_mode()
+    def flags(self, state: Continuation) -> NDArray[np.float32]:
+        """Probability of each `EdgeCaseFlag`, by its value: all queries in one pass appended to a sequence."""
+        hidden = self.language.proceed(state, self._flag_ids)
+        probabilities = torch.sigmoid(yes_log_odds(self.language, hidden[list(self._flag_ends)]))
+        return np.nan_to_num(probabilities.cpu().numpy().astype(np.float32), nan=0.5)
 
     def _ready(self, tokens: SceneTokens) -> VlmModel:
         if self._encoder_hash and tokens.encoder_hash != self._encoder_hash:
@@ -150,7 +172,7 @@ class Reasoner:
             slots = SlotConfig(image_channels=tokens.tokens.shape[-1], query_channels=tokens.queries.shape[-1])
             with torch.random.fork_rng(devices=[]), torch.inference_mode(False):
                 torch.manual_seed(self._config.seed)
-                self._model = VlmModel(self._language, slots).eval().requires_grad_(False).to(self._language.device)
+                self._model = VlmModel(self.language, slots).eval().requires_grad_(False).to(self.language.device)
         return self._model
 
     def _embedding(self, state: Continuation, stamp: Stamp) -> ReasoningEmbedding:
@@ -162,13 +184,12 @@ class Reasoner:
     def _answer(
         self, state: Continuation, stamp: Stamp, past: Sequence[Reasoning], started: float, seconds: float | None
     ) -> Reasoning:
-        language = self._language
+        language = self.language
         if earlier := prompt.past_words([r.intent for r in past], self._config.past_traces):
             language.proceed(state, language.encode(earlier))
-        hidden = language.proceed(state, self._flag_ids)
-        flags = torch.sigmoid(yes_log_odds(language, hidden[list(self._flag_ends)])).cpu().numpy()
+        flags = self.flags(state)
         budget = Budget(self._config.max_tokens, None if seconds is None else started + seconds)
-        answer = self._decoder.decode(state, budget)
+        answer = self.decoder.decode(state, budget)
 
         def text(header: str) -> str:
             said = answer.texts.get(header, "")
@@ -178,13 +199,13 @@ class Reasoner:
             stamp=stamp,
             scene_description=text(prompt.SCENE_HEADER),
             intent=text(prompt.INTENT_HEADER),
-            cause=answer.cause[0],
-            flag_probabilities=np.nan_to_num(flags.astype(np.float32), nan=0.5),
+            cause=answer.cause,
+            flag_probabilities=flags,
             trace=text(prompt.TRACE_HEADER),
-            longitudinal=answer.longitudinal[0],
-            longitudinal_confidence=answer.longitudinal[1],
-            lateral=answer.lateral[0],
-            lateral_confidence=answer.lateral[1],
+            longitudinal=answer.longitudinal,
+            longitudinal_confidence=answer.longitudinal_confidence,
+            lateral=answer.lateral,
+            lateral_confidence=answer.lateral_confidence,
             model_id=self.model_id,
             inference_time=time.monotonic() - started,
             truncated=answer.truncated,

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from vadv2_core.language.sentences import templates
 from vadv2_vlm import prompt
 from vadv2_vlm.processors import optional_video
 
-CORPUS_SEED, CORPUS_SENTENCES = 0, 20_000
+CORPUS_SEED, CORPUS_SENTENCES = 0, 8_000
 SPECIAL_TOKENS = (
     "<|endoftext|>",
     "<|im_start|>",
@@ -75,8 +76,8 @@ def tokenizer_texts() -> Iterator[str]:
         yield from frame
 
 
-def make_tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer of the narrator's sentences; it reads any text, other words in more pieces."""
+@cache
+def _learned_tokenizer(vocabulary: int) -> str:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -88,8 +89,13 @@ def make_tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     tokenizer.train_from_iterator(tokenizer_texts(), trainer)
+    return str(tokenizer.to_str())
+
+
+def make_tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer of the narrator's sentences; it reads any text, other words in more pieces."""
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
+        tokenizer_object=Tokenizer.from_str(_learned_tokenizer(vocabulary)),
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
         additional_special_tokens=list(SPECIAL_TOKENS[1:]),
@@ -110,7 +116,7 @@ def _configuration(size: TinySize, tokenizer: PreTrainedTokenizerFast) -> Qwen3V
     }
 
     def token(text: str) -> int:
-        return int(tokenizer.convert_tokens_to_ids(text))
+        return int(tokenizer.get_vocab()[text])
 
     return Qwen3VLConfig(
         text_config={
@@ -176,7 +182,7 @@ def write_tiny(directory: Path, seed: int, size: TinySize | None = None) -> None
         write_json_atomic(work / "video_preprocessor_config.json", video)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = Qwen3VLForConditionalGeneration(_configuration(size, tokenizer))
+            model: Any = Qwen3VLForConditionalGeneration(_configuration(size, tokenizer))
         model.to(torch.float16).save_pretrained(work)
         card = f"---\nlicense: {LICENCE.lower()}\n---\n\nA tiny Qwen3-VL of seed {seed}; sizes {asdict(size)}.\n"
         write_bytes_atomic(work / "README.md", card.encode())
@@ -188,11 +194,11 @@ def write_tiny(directory: Path, seed: int, size: TinySize | None = None) -> None
         raise
 
 
-def untrained_directory(cache: Path, seed: int, size: TinySize | None = None) -> Path:
+def untrained_directory(place: Path, seed: int, size: TinySize | None = None) -> Path:
     """A tiny model of a seed, made on first use and kept in a cache; its name depends on all that it is made from."""
     words = [t.text for t in templates()] + list(corpus(CORPUS_SEED, 500))
     facts = json.dumps([asdict(size or TinySize()), seed, CHAT_TEMPLATE, words, CORPUS_SENTENCES, torch.__version__])
-    directory = cache / "vlm" / f"tiny-{hashlib.sha256(facts.encode()).hexdigest()[:12]}-untrained"
+    directory = place / "vlm" / f"tiny-{hashlib.sha256(facts.encode()).hexdigest()[:12]}-untrained"
     if not (directory / "config.json").is_file():
         try:
             write_tiny(directory, seed, size)

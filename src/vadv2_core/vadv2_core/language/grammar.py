@@ -138,6 +138,18 @@ class Template:
         return self.kind(**values)
 
     @cached_property
+    def pieces(self) -> tuple[str | tuple[str, Slot], ...]:
+        """The text in order: literal words, and (field, slot) where a value is said; for decoders that must follow it."""
+        found: list[str | tuple[str, Slot]] = []
+        last = 0
+        for match in _SLOT.finditer(self.text):
+            if match.start() > last:
+                found.append(self.text[last : match.start()])
+            found.append((match.group(1), self.slots[match.group()[1:-1]]))
+            last = match.end()
+        return (*found, self.text[last:]) if last < len(self.text) else tuple(found)
+
+    @cached_property
     def _fields(self) -> list[tuple[str, Slot]]:
         return [(m.group(1), self.slots[m.group()[1:-1]]) for m in _SLOT.finditer(self.text)]
 
