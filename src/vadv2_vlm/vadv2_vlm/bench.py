@@ -1,4 +1,4 @@
-"""What the reasoner costs: CPU milliseconds of an embedding and of text, parameters, floating-point operations, memory."""
+"""What the reasoner costs: CPU milliseconds of an embedding and of text, parameters, operations, memory."""
 
 from __future__ import annotations
 
@@ -124,10 +124,9 @@ def measure(directory: Path | None = None, config: VlmConfig | None = None, runs
         for _ in range(3):
             reasoner.embed(tokens, COMMAND)
         embedding = _median(lambda: reasoner.embed(tokens, COMMAND), runs)
-        text = _TextRun(reasoner, tokens)
-        text.run(grammar=True)
-        grammar = _median(lambda: text.run(grammar=True), max(runs // 3, 3))
-        free = _median(lambda: text.run(grammar=False), max(runs // 3, 3))
+        write_tokens(reasoner, tokens)
+        grammar = _median(lambda: write_tokens(reasoner, tokens), max(runs // 3, 3))
+        free = _median(lambda: write_tokens(reasoner, tokens, grammar=False), max(runs // 3, 3))
     finally:
         torch.set_num_threads(threads)
     prompt_tokens = reasoner.begin(tokens, COMMAND).position
@@ -148,21 +147,30 @@ def measure(directory: Path | None = None, config: VlmConfig | None = None, runs
     )
 
 
-class _TextRun:
-    """Sixty tokens, no more and no less, whatever the model would like to say."""
+@torch.inference_mode()
+def write_tokens(
+    reasoner: Reasoner,
+    tokens: SceneTokens,
+    command: DrivingCommand = COMMAND,
+    count: int = TEXT_TOKENS,
+    *,
+    grammar: bool = True,
+) -> None:
+    """Say ``count`` tokens, no more and no fewer, whatever the model would like to say; prefill and flags included.
 
-    def __init__(self, reasoner: Reasoner, tokens: SceneTokens) -> None:
-        self._reasoner, self._tokens = reasoner, tokens
-
-    @torch.inference_mode()
-    def run(self, *, grammar: bool) -> None:
-        state = self._reasoner.begin(self._tokens, COMMAND)
-        self._reasoner.flags(state)
-        budget = Budget(TEXT_TOKENS, None)
-        if grammar:
-            while not budget.over:
-                self._reasoner.decoder.decode(state, budget)
-        else:
-            language = self._reasoner.language
-            for _ in range(TEXT_TOKENS):
-                language.proceed(state, [int(language.logits(state.hidden)[0].argmax())])
+    Args:
+        reasoner: Which model.
+        tokens: Of the frame.
+        command: What is asked.
+        count: Tokens.
+        grammar: As the reasoner speaks; otherwise one pass a token.
+    """
+    state = reasoner.begin(tokens, command)
+    reasoner.flags(state)
+    if grammar:
+        budget = Budget(count, None)
+        while not budget.over:
+            reasoner.decoder.decode(state, budget)
+        return
+    for _ in range(count):
+        reasoner.language.proceed(state, [int(reasoner.language.logits(state.hidden)[0].argmax())])

@@ -83,6 +83,23 @@ class Reasoner:
         """The modules beside the language model: projector and heads; none before an untrained door's first frame."""
         return () if self._model is None else tuple(self._model.own_parts().values())
 
+    def describe(self) -> dict[str, str | int | float]:
+        """What this model is, in plain values."""
+        language = self.language
+        text = {p.data_ptr(): p.numel() for part in (language.decoder, language.head) for p in part.parameters()}
+        return {
+            "model_id": self.model_id,
+            "class": type(language.model).__name__,
+            "source": language.source,
+            "licence": language.licence,
+            "parameters": sum(p.numel() for p in language.model.parameters()),
+            "parameters_text": sum(text.values()),
+            "embedding_size": self.embedding_size,
+            "vocabulary": len(language.tokenizer),
+            "trained_on_our_form": str(language.knows_form),
+            "encoder_hash": self._encoder_hash or "any",
+        }
+
     @property
     def licence(self) -> str:
         """The language model's licence, as its files state it."""
