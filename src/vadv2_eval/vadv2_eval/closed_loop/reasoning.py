@@ -1,0 +1,93 @@
+"""A driven reasoning held against the Scene, the expert and what was then driven."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from vadv2_core.decision import Decision
+from vadv2_core.errors import InputError
+from vadv2_core.language.statements import IntentionStatement
+from vadv2_core.reasoning import Reasoning
+from vadv2_core.scene import RoadMap, Scene
+from vadv2_core.stamps import seconds_between
+from vadv2_core.taxonomy import EdgeCaseFlag
+from vadv2_eval.reasoning.actions import argued_action, driven_action
+from vadv2_eval.reasoning.records import ReasoningRecord
+
+
+def judged_reasoning(
+    reasoning: Reasoning,
+    future: Sequence[Scene],
+    road: RoadMap,
+    decision: Decision | None,
+    drive: str,
+    time: float,
+) -> ReasoningRecord:
+    """One record.
+
+    Args:
+        reasoning: What was said of the first scene.
+        future: That scene and what followed, 0.1 s apart.
+        road: The map.
+        decision: The expert's at that scene; None without one.
+        drive: Name of the drive.
+        time: Seconds since its start.
+    """
+    from vadv2_sim.narrator import SceneFacts, edge_cases
+
+    facts = SceneFacts(future[0], road)
+    made, right, unread, intentions = _statements(reasoning, facts, decision)
+    argued = argued_action(reasoning.trace)
+    return ReasoningRecord(
+        round(time, 2),
+        drive,
+        (reasoning.longitudinal.name, reasoning.lateral.name, reasoning.cause.name),
+        (decision.longitudinal.name, decision.lateral.name, decision.cause.name) if decision else (),
+        _driven(future),
+        tuple(a.name for a in argued) if argued else (),
+        {flag.name: round(float(reasoning.flag_probabilities[flag]), 6) for flag in EdgeCaseFlag},
+        {flag.name: bool(true) for flag, true in zip(EdgeCaseFlag, edge_cases(facts), strict=True)},
+        (made, right),
+        unread,
+        intentions,
+        reasoning.truncated,
+        round(reasoning.inference_time, 4),
+    )
+
+
+def _statements(
+    reasoning: Reasoning, facts: Any, decision: Decision | None
+) -> tuple[int, int, int, tuple[tuple[str, str], ...]]:
+    """Statements made, statements true, sentences not read, and stated intentions beside the true ones."""
+    from vadv2_core.language.sentences import parse_text
+    from vadv2_sim.narrator import check_facts
+
+    statements, unread = parse_text(f"{reasoning.scene_description} {reasoning.trace}")
+    made = right = 0
+    intentions = []
+    for statement in statements:
+        try:
+            true = check_facts(statement, facts, decision)
+        except InputError:
+            continue  # a statement about what to do, and no expert to hold it against
+        made, right = made + 1, right + true
+        if isinstance(statement, IntentionStatement):
+            there = [s.agent for s in facts.agents if s.agent.cls is statement.cls and statement.zone in s.zones]
+            meant = statement.intention if true else there[0].intention if there else None
+            intentions.append((statement.intention.name, meant.name if meant is not None else "NOBODY"))
+    return made, right, len(unread), tuple(intentions)
+
+
+def _driven(future: Sequence[Scene]) -> tuple[str, ...]:
+    """What was driven over the next 3 s; empty where the drive ended before."""
+    if len(future) < 31:
+        return ()
+    pose = future[0].ego.pose
+    relative = [pose.relative(s.ego.pose) for s in future]
+    poses = np.array([(p.x, p.y, p.yaw) for p in relative])
+    times = np.array([seconds_between(future[0].stamp, s.stamp) for s in future])
+    longitudinal, lateral = driven_action(times, poses, np.array([s.ego.speed for s in future]))
+    return longitudinal.name, lateral.name

@@ -1,0 +1,59 @@
+"""Meta-actions of a driven or planned path, and what a text argues for."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from vadv2_core.language.sentences import parse_text
+from vadv2_core.language.statements import ActionStatement, DecisionStatement
+from vadv2_core.taxonomy import LateralAction, LongitudinalAction
+
+HORIZON = 3.0
+"""s that a meta-action speaks of."""
+SPEED_CHANGE = 3.0
+"""m/s, Senna's threshold between keeping and changing speed."""
+STOP_SPEED = 2.0
+"""m/s at the end, below which it is a stop (Senna)."""
+TURN = np.deg2rad(25.0)
+CHANGE = 2.0
+"""m to the side, with little turn, that make a lane change."""
+
+Action = tuple[LongitudinalAction, LateralAction]
+
+
+def driven_action(times: ArrayLike, poses: ArrayLike, speeds: ArrayLike) -> Action:
+    """Meta-actions of a path.
+
+    Args:
+        times: (n,) s from now, rising.
+        poses: (n, 3) x, y, yaw in base_link now.
+        speeds: (n,) m/s, the first the present one.
+    """
+    t, p, v = (np.asarray(a, dtype=np.float64) for a in (times, poses, speeds))
+    end = int(np.searchsorted(t, HORIZON + 1e-9) - 1)
+    change = v[end] - v[0]
+    if v[end] < STOP_SPEED and (change < -0.5 or v[0] < STOP_SPEED):
+        longitudinal = LongitudinalAction.STOP
+    elif abs(change) < SPEED_CHANGE:
+        longitudinal = LongitudinalAction.KEEP
+    else:
+        longitudinal = LongitudinalAction.ACCELERATE if change > 0.0 else LongitudinalAction.DECELERATE
+    yaw = float(np.unwrap(np.concatenate([[0.0], p[:, 2]]))[-1])
+    side = float(p[-1, 1] - 0.5 * p[-1, 0] * np.tan(np.clip(yaw, -1.0, 1.0)))
+    if yaw > TURN:
+        lateral = LateralAction.LEFT_TURN
+    elif yaw < -TURN:
+        lateral = LateralAction.RIGHT_TURN
+    elif side > CHANGE:
+        lateral = LateralAction.LEFT_CHANGE
+    else:
+        lateral = LateralAction.RIGHT_CHANGE if side < -CHANGE else LateralAction.STRAIGHT
+    return longitudinal, lateral
+
+
+def argued_action(trace: str) -> Action | None:
+    """What a trace comes to: its last sentence about what to do, as parsed; None where it comes to nothing."""
+    statements, _ = parse_text(trace)
+    acts = [s for s in statements if isinstance(s, (ActionStatement, DecisionStatement))]
+    return (acts[-1].longitudinal, acts[-1].lateral) if acts else None

@@ -1,0 +1,95 @@
+"""All reasoning metrics of a set of records."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from vadv2_eval.intervals import rate_interval
+from vadv2_eval.reasoning.classes import accuracy, calibration_error, class_scores, flag_score, macro_f1
+from vadv2_eval.reasoning.records import ReasoningRecord
+
+STABILITY_GAP = 1.5
+"""s between two reasonings of a drive that still count as neighbours."""
+
+
+def stability(records: Sequence[ReasoningRecord]) -> tuple[int, int]:
+    """Neighbouring pairs that say the same where the truth stayed the same, and how many such pairs there are."""
+    by_drive: dict[str, list[ReasoningRecord]] = defaultdict(list)
+    for record in sorted(records, key=lambda r: (r.drive, r.time)):
+        by_drive[record.drive].append(record)
+    same = total = 0
+    for rows in by_drive.values():
+        for before, after in pairwise(rows):
+            if after.time - before.time <= STABILITY_GAP and before.true == after.true:
+                total += 1
+                same += before.said == after.said
+    return same, total
+
+
+def _rate(hits: int, count: int) -> dict[str, Any] | None:
+    found = rate_interval(hits, count)
+    return found.to_json() if found else None
+
+
+def reasoning_summary(records: Sequence[ReasoningRecord]) -> dict[str, Any]:
+    """Every metric, with counts and 95 % intervals; None where nothing can be said.
+
+    ``intent``: F1 of meta-actions and cause against the expert. ``intentions``: F1 of the agents' intentions.
+    ``flags``: precision, recall, F1 and calibration a flag. ``trace_accuracy``: share of statements that are true of
+    the Scene. ``cot_accuracy``: the action a trace argues for is the expert's. ``agreement``: the stated intent is what
+    was then driven. ``stability``: neighbouring reasonings say the same while the truth stays the same.
+    """
+    judged = [r for r in records if r.true]
+    intent: dict[str, Any] = {}
+    for i, name in enumerate(("longitudinal", "lateral", "cause")):
+        said, true = [r.said[i] for r in judged], [r.true[i] for r in judged]
+        scores = class_scores(said, true)
+        intent[name] = {
+            "macro_f1": macro_f1(scores),
+            "accuracy": accuracy(said, true),
+            "classes": {str(k): v.to_json() for k, v in scores.items()},
+        }
+    meta_said, meta_true = [r.said[:2] for r in judged], [r.true[:2] for r in judged]
+    intent["meta_action_accuracy"] = _rate(sum(a == b for a, b in zip(meta_said, meta_true, strict=True)), len(judged))
+    intent["exact_accuracy"] = _rate(sum(r.said == tuple(r.true) for r in judged), len(judged))
+    pairs = [pair for r in records for pair in r.intentions]
+    intentions = class_scores([a for a, _ in pairs], [b for _, b in pairs])
+    made, right = (sum(r.statements[i] for r in records) for i in (0, 1))
+    argued = [r for r in judged if r.argued]
+    driven = [r for r in records if r.driven]
+    same, neighbours = stability(records)
+    return {
+        "records": len(records),
+        "intent": intent,
+        "intentions": {
+            "macro_f1": macro_f1(intentions),
+            "pairs": len(pairs),
+            "classes": {str(k): v.to_json() for k, v in intentions.items()},
+        },
+        "flags": _flags(records),
+        "trace_accuracy": _rate(right, made),
+        "unread_sentences": sum(r.unread for r in records),
+        "cot_accuracy": _rate(sum(r.argued == tuple(r.true[:2]) for r in argued), len(argued)),
+        "agreement": _rate(sum(r.said[:2] == tuple(r.driven) for r in driven), len(driven)),
+        "longitudinal_agreement": _rate(sum(r.said[0] == r.driven[0] for r in driven), len(driven)),
+        "stability": _rate(same, neighbours),
+        "truncated": _rate(sum(r.truncated for r in records), len(records)),
+        "median_seconds": float(np.median([r.seconds for r in records])) if records else None,
+    }
+
+
+def _flags(records: Sequence[ReasoningRecord]) -> dict[str, Any]:
+    judged = [r for r in records if r.flag_truths]
+    names = sorted({name for r in judged for name in r.flag_truths})
+    found = {}
+    for name in names:
+        rows = [r for r in judged if name in r.flags and name in r.flag_truths]
+        p, true = [r.flags[name] for r in rows], [r.flag_truths[name] for r in rows]
+        score = flag_score(p, true)
+        found[name] = score.to_json() | {"calibration_error": calibration_error(p, true), "true": sum(true)}
+    return found
