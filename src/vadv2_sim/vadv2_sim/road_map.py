@@ -237,7 +237,8 @@ class _MapBuilder:
             LaneKind.CONNECTOR,
             points,
             min(lane.getWidth(), target.getWidth()),
-            min(chain[0].getSpeed(), max(lane.getSpeed(), target.getSpeed())),
+            # SUMO's own speed inside a junction is how fast its cars take the bend, not what the law allows.
+            max(lane.getSpeed(), target.getSpeed()),
             (target.getID(),),
             (lane.getID(),),
             junction=node.getID(),

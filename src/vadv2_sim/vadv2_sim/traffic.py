@@ -109,6 +109,8 @@ class Traffic:
         self.closed: set[str] = set()
         self.barred: set[str] = set()
         self.overrides: dict[str, Intent] = {}
+        self.scripted: dict[str, tuple[float, float, float, float]] = {}
+        """Centre, yaw and speed of those a scenario moves; SUMO itself calls a person moved by hand standing."""
         signals = sorted(town_map.signal_links)
         self._signal_names = signals
         self._signal_lamps = [town_map.signal_links[s] for s in signals]
@@ -223,6 +225,9 @@ class Traffic:
         yaw = math.radians(90.0 - vehicle.getAngle(name))
         speed, acceleration = vehicle.getSpeed(name), vehicle.getAcceleration(name)
         lane, bits = vehicle.getLaneID(name), vehicle.getSignals(name)
+        if name in self.scripted:
+            x, y, yaw, speed = self.scripted[name]
+            px, py = x + 0.5 * known.length * math.cos(yaw), y + 0.5 * known.length * math.sin(yaw)
         if name in self.overrides:
             known.intent = self.overrides[name]
         elif not known.fresh or (self._steps + known.phase) % INTENT_EVERY == 0:
@@ -255,6 +260,8 @@ class Traffic:
         known = self._known.get(name) or self._meet_person(name)
         yaw = math.radians(90.0 - person.getAngle(name))
         speed, lane = person.getSpeed(name), person.getLaneID(name)
+        if name in self.scripted:
+            px, py, yaw, speed = self.scripted[name]
         if name in self.overrides:
             known.intent = self.overrides[name]
         elif not known.fresh or (self._steps + known.phase) % INTENT_EVERY == 0:
