@@ -114,8 +114,8 @@ class WaypointReading(nn.Module):
         read = read_maps(lift(points, heights), maps.features, maps.projection, maps.valid)
         read = read.reshape(b, m, self.knots * n, -1)
         weights = self.weights(x).reshape(b, m, self.heads, self.knots * n).softmax(-1)
-        pooled = torch.matmul(weights, read)
-        mixed = torch.matmul(pooled.unsqueeze(3), self.value).flatten(2)
+        pooled = torch.matmul(weights, read).permute(2, 0, 1, 3).reshape(self.heads, b * m, -1)
+        mixed = torch.bmm(pooled, self.value).reshape(self.heads, b, m, -1).permute(1, 2, 0, 3).flatten(2)
         apart = self.knot(read.reshape(b, m, self.knots, n, -1).mean(3)).flatten(2)
         out: Tensor = self.out(torch.cat([mixed, apart], dim=-1))
         return out

@@ -66,7 +66,12 @@ def read_maps(points: Tensor, maps: Tensor, projection: Tensor, valid: Tensor) -
             cells.append(first + (row.clamp(0.0, h - 1.0) * w + column.clamp(0.0, w - 1.0)).long())
             weights.append(weight * inside * seen)
         cell = torch.stack(cells, dim=-1).permute(0, 2, 1, 3).reshape(b, p, views * 4)
-        weight = torch.stack(weights, dim=-1).permute(0, 2, 1, 3).reshape(b, p, 1, views * 4)
-        weight = weight / seen.sum(1).clamp(min=1.0).reshape(b, p, 1, 1)
-    read = F.embedding(cell, maps.reshape(-1, c))
-    return torch.matmul(weight.to(read.dtype), read).squeeze(2)
+        weight = torch.stack(weights, dim=-1).permute(0, 2, 1, 3).reshape(b, p, views * 4)
+        weight = weight / seen.sum(1).clamp(min=1.0).reshape(b, p, 1)
+    table = maps.reshape(-1, c)
+    weight = weight.to(table.dtype)
+    if torch.compiler.is_exporting():
+        # ONNX knows no embedding bag but as a loop.
+        return torch.matmul(weight.unsqueeze(2), F.embedding(cell, table)).squeeze(2)
+    bags = F.embedding_bag(cell.flatten(0, 1), table, per_sample_weights=weight.flatten(0, 1), mode="sum")
+    return bags.reshape(b, p, c)
