@@ -154,13 +154,22 @@ class BagReader:
     def messages(self, *topics: str) -> Iterator[tuple[str, Stamp, Any]]:
         """(topic, time of recording, message) in order of recording."""
         for topic, kind, stamp, data in self.serialized(*topics):
-            yield topic, stamp, self._deserialize(data, kind, topic)
+            yield topic, stamp, self.deserialized(data, kind, topic)
 
-    def _deserialize(self, data: bytes, kind: str, topic: str) -> Any:
+    def deserialized(self, data: bytes, kind: str, topic: str) -> Any:
+        """A message from its CDR bytes.
+
+        Raises:
+            InputError: for damaged bytes, naming the topic.
+        """
         try:
             return self._reader.deserialize(data, kind)
         except Exception as error:  # damaged CDR surfaces as struct, index or type errors
             raise InputError(f"{topic}: {_first_line(error)}", str(self.path), f"a readable {kind}") from None
+
+    def image_stamp(self, kind: str, data: bytes) -> Stamp:
+        """The exposure stamp of a serialized image."""
+        return stamp_from_time(self.deserialized(data, kind, "image").header.stamp)
 
     @property
     def rig(self) -> CameraRig:
@@ -247,7 +256,7 @@ class BagReader:
         latched = tuple(t for t in (self.topics.command, self.topics.route) if t)
         last_time = 0
         for topic, kind, time, data in self.serialized(*cameras, *latched):
-            message = self._deserialize(data, kind, topic)
+            message = self.deserialized(data, kind, topic)
             last_time = time
             if topic == self.topics.command:
                 command = driving_command_from_message(message)
