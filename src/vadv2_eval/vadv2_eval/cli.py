@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
     evaluate.command("pdms")(pdms)
     evaluate.command("open-loop")(open_loop)
     evaluate.command("logs")(logs)
+    evaluate.command("closed-loop")(closed_loop)
     bench.command("pdms")(bench_pdms)
 
 
@@ -91,6 +92,46 @@ def logs(
     typer.echo(markdown(results))
     if out is not None:
         write_json_atomic(out, {"planners": [r.to_json() for r in results]})
+
+
+def closed_loop(
+    driver: Annotated[
+        list[str], typer.Option(help="expert, lane_follower, model, a planner by name, or a model folder; repeatable.")
+    ],
+    split: Annotated[str, typer.Option(help="val (training towns, new seeds), test (held out), or a folder.")] = "val",
+    seeds: Annotated[int, typer.Option(help="Drives a driver, round-robin over town x scenario.", min=1)] = 20,
+    workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 1,
+    out: Annotated[Path | None, typer.Option("--json", help="Write the numbers here (fractions).")] = None,
+    store: Annotated[
+        Path | None, typer.Option(help="JSON lines of finished drives, gone on with; default: beside --json.")
+    ] = None,
+    scenario: Annotated[list[str] | None, typer.Option(help="Only these scenarios; repeatable.")] = None,
+    seconds: Annotated[float, typer.Option(help="Longest drive, s; 0 for the scenario's own.", min=0.0)] = 0.0,
+    models: Annotated[Path, typer.Option(help="Folder of model directories.")] = Path("models"),
+    rig: Annotated[Path, typer.Option(help="Camera rig file.")] = Path("config/rig/surround6.yaml"),
+    report: Annotated[Path | None, typer.Option(help="Write report.html and pictures of failures here.")] = None,
+    ray: Annotated[str, typer.Option(help="Address of a Ray cluster, or local; empty for processes.")] = "",
+) -> None:
+    """Drive the simulated towns and score: CARLA leaderboard, Bench2Drive, PDMS over the driven scenes, reasoning.
+
+    The same drives for every driver and any number of workers. A run that was stopped goes on from its store.
+
+    Example: `vadv2 eval closed-loop --driver expert --driver constant_velocity --split val --seeds 20 --json out/cl.json`
+    """
+    from vadv2_core.files import write_json_atomic
+    from vadv2_eval.closed_loop.report import text_table, write_report
+    from vadv2_eval.closed_loop.run import ClosedLoopPlan, evaluate
+    from vadv2_eval.jobs import ResultStore
+
+    beside = out.with_suffix(".jsonl") if out is not None else Path("out/closed_loop.jsonl")
+    pictures = str(report / "pictures") if report is not None else ""
+    plan = ClosedLoopPlan(tuple(driver), split, seeds, tuple(scenario or ()), seconds, str(models), str(rig), pictures)
+    result = evaluate(plan, ResultStore(store or beside), workers=workers, ray_address=ray)
+    typer.echo(text_table(result))
+    if out is not None:
+        write_json_atomic(out, result)
+    if report is not None:
+        write_report(report / "report.html", result)
 
 
 def bench_pdms(

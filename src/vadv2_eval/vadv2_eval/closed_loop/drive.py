@@ -27,6 +27,8 @@ PDMS_EVERY = 10
 """Steps between two moments whose plan is scored by PDMS."""
 PDMS_NAME = "PDMS-like over the driven scenes (v1.1 rules, our vehicle and towns, recorded traffic)"
 NO_PLACE = "no_place"
+CUT_SHORT = "cut_short"
+"""Ended by the time the user set, which is no time-out of the scenario."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,7 @@ def _trace(world: Any, course: _Course, log: DriveLog, start: float) -> DriveTra
         np.array([time_to_collision(s, log.vehicle) for s in course.scenes]),
         tuple(course.states),
         events,
-        world.reason,
+        CUT_SHORT if world.reason == "time" and world.config.seconds > 0.0 else world.reason,
         bool(world.success),
     )
 
@@ -183,7 +185,7 @@ def _record(order: DriveOrder, world: Any, wheel: Wheel, course: _Course, start:
     wrong = next((e for e in trace.events if infraction_of(e) is not None or e.kind in ("off_road", "wrong_way")), None)
     record: dict[str, Any] = {
         "order": asdict(order),
-        "reason": world.reason,
+        "reason": trace.reason,
         "score": score.to_json(),
         "events": [asdict(e) for e in trace.events],
         "pdms": _plan_scores(log, course.plans),

@@ -84,9 +84,10 @@ class StackWheel:
         from vadv2_driver import Driver
 
         self._driver = Driver(driver_config(name, vehicle, models))
-        self.model_id = self._driver.model_id
+        pictures = self._driver.planner.needs_pictures
+        self.model_id = self._driver.model_id if pictures else self._driver.planner.model_id
         self._renderer: Any = None
-        if self._driver.planner.needs_pictures:
+        if pictures:
             from vadv2_core.camera import load_rig
             from vadv2_sim.renderer import Renderer
 

@@ -1,0 +1,251 @@
+"""A closed-loop evaluation: which drives, run by workers, resumed after a kill, and what they come to."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from vadv2_core.errors import InputError
+from vadv2_eval.closed_loop.drive import NO_PLACE, PDMS_NAME, DriveOrder
+from vadv2_eval.closed_loop.scores import PENALTIES, take_over_rate
+from vadv2_eval.intervals import mean_interval, rate_interval
+from vadv2_eval.jobs import Job, ResultStore, run_jobs
+from vadv2_eval.reasoning.records import record_from_json
+from vadv2_eval.reasoning.summary import reasoning_summary
+
+FIRST_SEED = {"val": 7_000_000, "test": 9_000_000}
+"""Seeds far from those of recordings, so that no evaluated drive was trained on."""
+FOLDER_SEED = 8_000_000
+MEANS = ("route_completion", "infraction_score", "driving_score", "efficiency", "comfort", "min_ttc_s", "low_ttc_share")
+ABILITIES = {
+    "merging": ("merge", "lane_change", "roundabout"),
+    "overtaking": ("construction", "stopped_bus", "accident"),
+    "emergency_brake": ("pedestrian_crossing", "jaywalker", "cut_in", "hard_brake", "wrong_way", "cyclist"),
+    "give_way": ("unprotected_left", "emergency_behind", "emergency_crossing"),
+    "traffic_signs": ("red_light", "stop_sign"),
+    "senses": ("weather", "camera_fault"),
+    "language": ("text_command",),
+}
+"""The simulator's scenarios by what they ask of a driver, after Bench2Drive's abilities."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedLoopPlan:
+    """What to evaluate.
+
+    Attributes:
+        drivers: By name.
+        split: ``val``, ``test``, a town folder, or a folder of town folders.
+        drives: Drives a driver.
+        scenarios: Scenario names; empty for all but plain traffic.
+        seconds: Longest drive; 0 for the scenario's own.
+        models: Folder of model directories.
+        rig: Rig file.
+        pictures: Folder for pictures of failures; empty for none.
+    """
+
+    drivers: tuple[str, ...]
+    split: str
+    drives: int
+    scenarios: tuple[str, ...] = ()
+    seconds: float = 0.0
+    models: str = "models"
+    rig: str = "config/rig/surround6.yaml"
+    pictures: str = ""
+
+    def orders(self, driver: str) -> Iterator[DriveOrder]:
+        """Orders without end, round-robin over town x scenario; the same for every driver."""
+        from vadv2_sim.scenarios import SCENARIOS
+
+        unknown = [s for s in self.scenarios if s not in SCENARIOS]
+        if unknown:
+            raise InputError(f"unknown scenario {unknown[0]!r}", "--scenario", f"one of {', '.join(SCENARIOS)}")
+        scenarios = self.scenarios or tuple(s for s in SCENARIOS if s != "free")
+        towns = split_towns(self.split)
+        seed = FIRST_SEED.get(self.split, FOLDER_SEED)
+        pairs = [(t, s) for s in scenarios for t in towns]
+        index = 0
+        while True:
+            town, scenario = pairs[index % len(pairs)]
+            yield DriveOrder(driver, town, scenario, seed + index, self.seconds, self.models, self.rig, self.pictures)
+            index += 1
+
+
+def split_towns(split: str) -> tuple[str, ...]:
+    """The towns of a split.
+
+    Raises:
+        InputError: for a folder without a town.
+    """
+    from vadv2_sim.town import HELD_OUT_TOWNS, TRAINING_TOWNS
+
+    if split in ("val", "test"):
+        return tuple(TRAINING_TOWNS if split == "val" else HELD_OUT_TOWNS)
+    folder = Path(split)
+    if not folder.is_dir():
+        raise InputError(f"split {split!r} is unknown", "--split", "val, test or a folder with a town or towns")
+
+    def has_net(path: Path) -> bool:
+        return (path / "net.xml").is_file() or any(path.glob("*.net.xml"))
+
+    towns = [folder] if has_net(folder) else sorted(p for p in folder.iterdir() if p.is_dir() and has_net(p))
+    if not towns:
+        raise InputError("holds no town", split, "a folder with net.xml, or folders that have one")
+    return tuple(str(t) for t in towns)
+
+
+def fingerprint(plan: ClosedLoopPlan) -> str:
+    """Eight hex digits of what else changes a drive: its length, the rig and the model files."""
+    digest = hashlib.sha256(f"{plan.seconds}".encode())
+    rig = Path(plan.rig)
+    if rig.is_file():
+        digest.update(rig.read_bytes())
+    for config in sorted(Path(plan.models).rglob("config.json")):
+        digest.update(str(config.relative_to(plan.models)).encode() + config.read_bytes())
+    return digest.hexdigest()[:8]
+
+
+def evaluate(plan: ClosedLoopPlan, store: ResultStore, *, workers: int, ray_address: str = "") -> dict[str, Any]:
+    """Run what the store does not hold yet, and summarise.
+
+    A town may have no place for a scenario; such orders are left out by name and the next ones taken instead, so that
+    every driver gets the same drives.
+
+    Raises:
+        InputError: for an unknown driver, split or scenario.
+    """
+    if plan.drives < 1:
+        raise InputError(f"{plan.drives} drives", "--seeds", "at least 1")
+    mark = fingerprint(plan)
+    summaries = {}
+    for driver in plan.drivers:
+        rows = _run(plan, driver, mark, store, workers, ray_address)
+        summaries[driver] = summarise(rows)
+    head = {
+        "split": plan.split,
+        "fingerprint": mark,
+        "conventions": {
+            "driving_score": f"CARLA leaderboard: completion on the road x product of {PENALTIES}",
+            "success": "Bench2Drive: the goal reached in time without any infraction",
+            "efficiency": "Bench2Drive: ego speed over the traffic's, mean over 5 % parts, as a fraction",
+            "comfort": "Bench2Drive: share of 2 s segments within nuPlan's bounds",
+            "pdms": PDMS_NAME,
+            "take_overs_per_km": "fall-backs into a soft or emergency stop, and at-fault collisions",
+        },
+    }
+    if len(plan.drivers) == 1:
+        return head | {"driver": plan.drivers[0], **summaries[plan.drivers[0]]}
+    return head | {"drivers": summaries}
+
+
+def _run(
+    plan: ClosedLoopPlan, driver: str, mark: str, store: ResultStore, workers: int, ray_address: str
+) -> list[dict[str, Any]]:
+    """The records of a driver's first ``drives`` orders that have a place, and of the orders passed over."""
+    source = plan.orders(driver)
+    orders: list[DriveOrder] = []
+    misses = 0
+    while True:
+        while len(orders) - misses < plan.drives:
+            orders.append(next(source))
+        jobs = [Job(f"{o.key}#{mark}", asdict(o)) for o in orders]
+        run_jobs(
+            "vadv2_eval.closed_loop.drive:run_drive",
+            jobs,
+            store,
+            workers=workers,
+            ray_address=ray_address,
+            label=driver,
+        )
+        rows = [store.rows[j.key] for j in jobs]
+        errors = [r["error"] for r in rows if "error" in r]
+        if errors and len(errors) == len(rows):
+            raise InputError(errors[0], driver, "a driver and towns that can be driven")
+        found = sum("error" in r or r["result"]["reason"] == NO_PLACE for r in rows)
+        if found == misses or found > 4 * plan.drives + 100:
+            return [r.get("result", {"error": r.get("error")}) for r in rows]
+        misses = found
+
+
+def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Means with 95 % intervals, rates, counts, and what went wrong, of drive records in order."""
+    driven = [r for r in rows if "score" in r]
+    scores = [r["score"] for r in driven]
+    left_out = [
+        r.get("error") or f"{r['order']['town']} {r['order']['scenario']}: {r['why']}" for r in rows if "score" not in r
+    ]
+    estimates = {}
+    for name in MEANS:
+        found = mean_interval([s[name] for s in scores if s[name] is not None])
+        estimates[name] = found.to_json() if found else None
+    for name in ("success", "scenario_success"):
+        rate = rate_interval(sum(s[name] for s in scores), len(scores))
+        estimates[f"{name}_rate"] = rate.to_json() if rate else None
+    pdms = mean_interval([r["pdms"]["mean"] for r in driven if r["pdms"]["mean"] is not None])
+    estimates["pdms"] = pdms.to_json() if pdms else None
+    kilometres = sum(s["metres"] for s in scores) / 1000.0
+    totals: dict[str, int] = defaultdict(int)
+    for s in scores:
+        for name, count in s["infractions"].items():
+            totals[name] += count
+    records = [record_from_json(r, "drive") for d in driven for r in d["reasoning"]]
+    return {
+        "drives": len(driven),
+        "model_id": sorted({r["model_id"] for r in driven}),
+        "estimates": estimates,
+        **{k: (v["mean"] if v else None) for k, v in estimates.items()},
+        "kilometres": kilometres,
+        "take_overs_per_km": take_over_rate(sum(s["take_overs"] for s in scores), 1000.0 * kilometres),
+        "infractions": dict(sorted(totals.items())),
+        "infractions_per_km": {k: v / kilometres for k, v in sorted(totals.items())} if kilometres > 0.01 else {},
+        "reasons": _counts(r["reason"] for r in driven),
+        "seconds_in_state": _sums([r["seconds_in_state"] for r in driven]),
+        "abilities": abilities(driven),
+        "reasoning": reasoning_summary(records) if records else None,
+        "failures": [
+            {
+                "drive": "/".join(str(r["order"][k]) for k in ("town", "scenario", "seed")),
+                "reason": r["reason"],
+                "first_wrong": r["first_wrong"],
+                "picture": r.get("picture"),
+            }
+            for r in driven
+            if not r["score"]["success"]
+        ],
+        "left_out": left_out,
+    }
+
+
+def abilities(driven: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Success and driving score a group of scenarios."""
+    found = {}
+    for ability, scenarios in ABILITIES.items():
+        scores = [r["score"] for r in driven if r["order"]["scenario"] in scenarios]
+        if scores:
+            rate = rate_interval(sum(s["success"] for s in scores), len(scores))
+            mean = mean_interval([s["driving_score"] for s in scores])
+            found[ability] = {
+                "success_rate": rate.to_json() if rate else None,
+                "driving_score": mean.to_json() if mean else None,
+                "scenarios": sorted({r["order"]["scenario"] for r in driven if r["order"]["scenario"] in scenarios}),
+            }
+    return found
+
+
+def _counts(values: Iterator[str]) -> dict[str, int]:
+    counts: dict[str, int] = defaultdict(int)
+    for value in values:
+        counts[value] += 1
+    return dict(sorted(counts.items()))
+
+
+def _sums(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    sums: dict[str, float] = defaultdict(float)
+    for row in rows:
+        for name, value in row.items():
+            sums[name] += value
+    return {k: round(v, 1) for k, v in sorted(sums.items())}
