@@ -78,6 +78,11 @@ class DriveRecord:
             self.bag.__exit__(kind, error, trace)
             shutil.rmtree(self._partial, ignore_errors=True)
 
+    @property
+    def folder(self) -> Path:
+        """Where files of the drive are put until it has ended; it is moved to its place by `finish`."""
+        return self._partial
+
     def add(self, given: BagFrame, output: DriverOutput, recorded: Array | None = None) -> None:
         """Take one frame's inputs and outputs; `recorded` is where the ego really went (n, 2), base_link."""
         route = None if given.route is None else given.ego.pose.inverse_transform(given.route.points)

@@ -18,7 +18,6 @@ from vadv2_core.reasoning import Reasoning
 from vadv2_core.scene import Scene
 from vadv2_core.taxonomy import Cause, EdgeCaseFlag, LateralAction, LongitudinalAction
 from vadv2_core.trajectory import Trajectory, TrajectoryCandidates
-
 from vadv2_sim.drivers import make_scene_driver
 from vadv2_sim.narrator import Narration, Narrator
 from vadv2_sim.node_configuration import MODEL, SimNodeConfig

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from vadv2_core.config import parameter, validate
-
 from vadv2_sim.world import WorldConfig
 
 MODEL = "model"
@@ -38,5 +37,3 @@ class SimNodeConfig:
 
     def __post_init__(self) -> None:
         validate(self, "sim")
-
-

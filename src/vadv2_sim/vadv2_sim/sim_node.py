@@ -51,6 +51,7 @@ class SimNode(WorkerNode[SimNodeConfig, "VehicleCommand | str"]):
         self._on_frame = on_frame
         self.session: DriveSession | None = None
         self.frame: DriveFrame | None = None
+        self.last_words = ""
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
 
     def setup(self) -> None:
@@ -76,6 +77,11 @@ class SimNode(WorkerNode[SimNodeConfig, "VehicleCommand | str"]):
         self._wall_timer(0.05 if config.in_step else STEP, self._push)
         if not config.in_step:
             self._wall_timer(CLOCK_PERIOD, self._tell_time)
+
+    def say(self, words: str) -> None:
+        """Warn, and keep the words for who hosts the node."""
+        self.last_words = words
+        super().say(words)
 
     def _wall_timer(self, period: float, callback: Callable[[], None]) -> None:
         timer = self.create_timer(period, callback, clock=self._steady)
@@ -115,9 +121,9 @@ class SimNode(WorkerNode[SimNodeConfig, "VehicleCommand | str"]):
             self.counters["shown_again"] += 1
         elif isinstance(item, str):
             self.frame = session.start()
-        elif session.world.finished:
-            return
-        elif self.config.in_step and self.frame is not None and item.stamp != self.frame.scene.stamp:
+        elif session.world.finished or (
+            self.config.in_step and self.frame is not None and item.stamp != self.frame.scene.stamp
+        ):
             return
         else:
             self.frame = session.step(item)
