@@ -93,6 +93,16 @@ def test_when_every_mode_is_bad_the_plan_is_withheld_with_its_reason(tokens, com
     assert "allowed" in out.reason
 
 
+def test_live_parameters_take_effect_and_failures_are_counted(tokens, command):
+    planner = make_planner(None, PlannerConfig())
+    bounds = replace(planner.config.validator, max_speed_deviation=0.1, max_deviation=0.1, max_jerk=0.5)
+    planner.configure(replace(planner.config, max_reasoning_age=0.1, validator=bounds))
+    out = planner.plan(tokens, tokens.ego, command, None, embedding(tokens.stamp - 500_000_000))
+    assert out.chosen is None
+    assert any("0.5 s old" in d for d in out.degraded)
+    assert sum(planner.withheld.values()) == 20
+
+
 def test_reasoning_young_old_foreign_or_broken(tokens, command):
     planner = make_planner(None, PlannerConfig())
     plain = planner.plan(tokens, tokens.ego, command, None, None)
