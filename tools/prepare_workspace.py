@@ -201,7 +201,7 @@ def install_packages() -> None:
     """Install the pinned packages, mend the wheels' CMake files and put the sources on the path."""
     forget_torn_packages(site_packages())
     arguments = [part for lock in locks() for part in ("-r", str(lock))]
-    command = [str(PYTHON), "-m", "pip", "install", "--progress-bar", "off", *arguments]
+    command = [str(PYTHON), "-m", "pip", "install", "--no-compile", "--progress-bar", "off", *arguments]
     environment = dict(os.environ, PIP_DISABLE_PIP_VERSION_CHECK="1", _ROS_WHEELS_BOOTSTRAP_COMPLETE="1")
     run_logged(command, environment, "packages looked at", "Collecting")
     mend_cmake_files()
