@@ -111,6 +111,11 @@ class Planner:
         """The planner's own part, for training and export."""
         return self._proposer
 
+    @property
+    def withheld(self) -> dict[str, int]:
+        """How many modes each check of the validator has failed since the start, by the check's name."""
+        return dict(self._validator.counts)
+
     def configure(self, config: PlannerConfig) -> None:
         """Take new ages and bounds while running; nothing is forgotten."""
         self.config = config
