@@ -13,7 +13,7 @@ help: ## this list
 setup: ## system libraries, .venv from the lock files, messages and packages (colcon)
 	@$(PYTHON) tools/prepare_workspace.py
 
-drive: setup ## drive: the synthetic clip, or make drive CLIP=DIR
+drive: setup ## drive the city over ROS 2 with report and video, or make drive CLIP=DIR
 	@./vadv2 drive $(if $(CLIP),--clip $(CLIP))
 
 test: setup ## the tests of every package

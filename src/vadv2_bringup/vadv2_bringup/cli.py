@@ -15,6 +15,7 @@ import typer
 from vadv2_core.errors import EXIT_BAD_INPUT, InputError
 
 COMMANDS = (
+    "vadv2_bringup.drive_cli",
     "vadv2_bringup.replay_cli",
     "vadv2_bringup.system_cli",
     "vadv2_perception.cli",

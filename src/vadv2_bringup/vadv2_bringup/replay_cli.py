@@ -94,7 +94,7 @@ def replay_command(
     )
 
 
-def drive_command(
+def drive_clip(
     clip: Annotated[
         Path | None, typer.Argument(help="Clip folder with clip.json; a generated drive without one.")
     ] = None,
@@ -220,7 +220,6 @@ def rig_check(
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("drive")(drive_command)
     app.command("replay")(replay_command)
     bag = typer.Typer(help="Bags: make one from a clip, look into one.", no_args_is_help=True)
     bag.command("from-clip")(bag_from_clip)

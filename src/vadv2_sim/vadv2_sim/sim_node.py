@@ -133,6 +133,10 @@ class SimNode(WorkerNode[SimNodeConfig, "VehicleCommand | str"]):
         if not session.world.finished:
             self._show(self.frame)
 
+    def _is_late(self, command: VehicleCommand) -> bool:
+        """Whether a command in step answers another frame than the one shown."""
+        return self.config.in_step and self.frame is not None and command.stamp != self.frame.scene.stamp
+
     def _show(self, frame: DriveFrame) -> None:
         scene = frame.scene
         stamp = scene.stamp
