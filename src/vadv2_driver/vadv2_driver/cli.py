@@ -66,13 +66,20 @@ def export(
     model: Annotated[str, typer.Option(help="Size of the system, or a folder below models.")] = "tiny",
     backend: Annotated[str, typer.Option(help="onnxruntime or openvino; both read the same ONNX.")] = "openvino",
     cameras: Annotated[int, typer.Option(min=1, max=16, help="Cameras of the rig.")] = 6,
+    precision: Annotated[str, typer.Option(help="auto, or int8: calibrates the image half on pictures.")] = "auto",
+    pictures: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the cameras' own JPEG or PNG pictures, for int8; a few dozen are used."),
+    ] = None,
     cache: Annotated[Path, typer.Option(help="Where the files go; never next to the checkpoint.")] = Path(".vadv2"),
 ) -> None:
     """Write encoder and planner for a backend into the cache, so that the first frame need not wait for it.
 
     Example: `vadv2 export --model tiny --backend openvino`
+
+    Example: `vadv2 export --precision int8 --pictures recordings/monday`
     """
     from vadv2_driver.export import export_model
 
-    for path in export_model(model, backend, cameras, cache):
+    for path in export_model(model, backend, cameras, cache, precision, pictures):
         typer.echo(path)

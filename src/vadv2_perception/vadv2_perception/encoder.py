@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from vadv2_perception.configuration import EncoderModelConfig, PerceptionConfig
 from vadv2_perception.ego_tokens import AUX_QUANTITIES
 from vadv2_perception.frame_memory import FrameMemory, RememberedFrame
 from vadv2_perception.halves import ANSWER_NAMES
-from vadv2_perception.network_images import network_images
+from vadv2_perception.network_images import network_images, to_network_size
 from vadv2_perception.networks import Network, make_networks
 from vadv2_perception.novelty import statistics_of
+from vadv2_perception.quantization import quantise
 from vadv2_perception.rig_arrays import RigArrays, camera_motion, moved_cameras, rig_arrays, same_rig
 
 
@@ -133,6 +135,16 @@ class SceneEncoder:
             encoder_hash=self.encoder_hash,
             model_id=self.model_id,
         )
+
+    def quantise(self, pictures: Iterable[NDArray[np.uint8]]) -> Path:
+        """Calibrate the int8 image half on pictures (H, W, 3) uint8 RGB of any size; kept in the cache.
+
+        Raises:
+            InputError: for no pictures.
+        """
+        config = self.model_config
+        sized = (to_network_size(p, config.image_width, config.image_height) for p in pictures)
+        return quantise(self._encoder, sized, Path(self.config.cache_directory))
 
     def pooled_features(self, frame: CameraFrame) -> NDArray[np.float32]:
         """(valid cameras, c) what the novelty measure looks at, for `vadv2_perception.novelty.calibrate`."""

@@ -17,6 +17,7 @@ from vadv2_perception.checkpoints import LoadedEncoder
 from vadv2_perception.configuration import PerceptionConfig
 from vadv2_perception.export import export_encoder
 from vadv2_perception.halves import IMAGE_OUTPUTS, SCENE_OUTPUTS, ImageHalf, SceneHalf
+from vadv2_perception.quantization import int8_file
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -43,6 +44,24 @@ class TorchNetwork:
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             results = self.module(*tensors)
         return {name: r.float().cpu().numpy() for name, r in zip(self.outputs, results, strict=True)}
+
+
+class EachCamera:
+    """An image half that was exported for one camera, run over all of a rig's."""
+
+    def __init__(self, one: Network) -> None:
+        self.one = one
+
+    def __call__(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        """Run every camera; see `Network`."""
+        whole: dict[str, NDArray[Any]] = {}
+        cameras = len(next(iter(inputs.values())))
+        for i in range(cameras):
+            for name, value in self.one({key: array[i : i + 1] for key, array in inputs.items()}).items():
+                if i == 0:
+                    whole[name] = np.empty((cameras, *value.shape[1:]), value.dtype)
+                whole[name][i] = value[0]
+        return whole
 
 
 class OnnxRuntimeNetwork:
@@ -124,13 +143,17 @@ def make_networks(encoder: LoadedEncoder, cameras: int, config: PerceptionConfig
             TorchNetwork(ImageHalf(encoder.model), IMAGE_OUTPUTS, config.device, bfloat16),
             TorchNetwork(SceneHalf(encoder.model), SCENE_OUTPUTS, config.device, False),
         )
-    files = export_encoder(encoder, cameras, Path(config.cache_directory))
+    cache = Path(config.cache_directory)
+    files = export_encoder(encoder, cameras, cache)
+    image = int8_file(encoder, cache) if precision == "int8" else files.image
     if config.backend == "onnxruntime":
         return (
-            OnnxRuntimeNetwork(files.image, IMAGE_OUTPUTS, config.threads),
+            EachCamera(OnnxRuntimeNetwork(image, IMAGE_OUTPUTS, config.threads)),
             OnnxRuntimeNetwork(files.scene, SCENE_OUTPUTS, config.threads),
         )
+    # What int8 leaves in floating point (the neck) is better off in bfloat16 too.
+    bfloat16 |= precision == "int8" and processor_has_bfloat16()
     return (
-        OpenVinoNetwork(files.image, IMAGE_OUTPUTS, config.threads, bfloat16),
+        EachCamera(OpenVinoNetwork(image, IMAGE_OUTPUTS, config.threads, bfloat16)),
         OpenVinoNetwork(files.scene, SCENE_OUTPUTS, config.threads, False),
     )
