@@ -15,7 +15,7 @@ from vadv2_driver.export import export_model, pictures_of
 def test_bench_frames_are_a_drive() -> None:
     frames = BenchFrames(96, 64, cameras=4)
     (first, ego), (again, _), (later, ego_later) = frames[0], frames[0], frames[5]
-    assert [camera.name for camera in first.rig.cameras][0] == "front"
+    assert first.rig.names[0] == "front"
     assert all(np.array_equal(a, b) for a, b in zip(first.images, again.images, strict=True))
     assert later.stamp - first.stamp == 500_000_000
     assert ego_later.pose.x - ego.pose.x == pytest.approx(4.0)
@@ -30,7 +30,7 @@ def test_the_machine_is_named() -> None:
 
 
 def test_an_unknown_section_is_refused() -> None:
-    with pytest.raises(InputError, match="'speed'.*denoiser"):
+    with pytest.raises(InputError, match=r"'speed'.*denoiser"):
         bench_model(("speed",))
 
 
@@ -50,7 +50,7 @@ def test_pictures_are_spread_over_a_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("backend, precision", [("tensorrt", "auto"), ("openvino", "int8")])
 def test_exports_that_cannot_be_are_refused(tmp_path: Path, backend: str, precision: str) -> None:
-    with pytest.raises(InputError, match="backend|pictures"):
+    with pytest.raises(InputError, match=r"backend|pictures"):
         export_model("tiny", backend, 6, tmp_path, precision)
 
 
