@@ -15,6 +15,7 @@ from vadv2_eval.open_loop.conventions import aggregate, case_metrics
 from vadv2_eval.open_loop.grid import CELLS, Raster, footprint, footprint_hits, point_hits
 from vadv2_eval.open_loop.npz_file import GRID_KEYS, read_samples, score_npz
 from vadv2_eval.open_loop.oriented import trajectory_yaw
+from vadv2_eval.open_loop.rasterise import draw_futures
 from vadv2_eval.open_loop.table import convention_rows
 
 
@@ -152,3 +153,13 @@ def test_bad_files_are_named(expected, tmp_path, npz_file):
     with pytest.raises(InputError, match="cannot be read"):
         score_npz(tmp_path / "absent.npz", None)
     assert not (tmp_path / "never.npz").exists()
+
+
+def test_class_sets_of_the_rasters():
+    boxes = np.array([[[0.0, 10.0, 4.0, 2.0, 1.5], [10.0, 0.0, 0.8, 0.8, 0.0], [-10.0, 0.0, 0.5, 0.5, 0.0]]])
+    there, exists = np.ones((1, 3), dtype=bool), np.ones(1, dtype=bool)
+    car_only = draw_futures(boxes, there, np.array([0, 8, 9]), exists, Raster.UNIAD)
+    with_people = draw_futures(boxes, there, np.array([0, 8, 9]), exists, Raster.STP3)
+    assert car_only[0, 95:105].sum() == 0 and car_only[0, 110:130].sum() > 30
+    assert with_people[0, 95:105, :100].any() and not with_people[0, 95:105, 110:].any()
+    assert draw_futures(boxes, there, np.array([0, 8, 9]), np.zeros(1, dtype=bool), Raster.UNIAD).all()

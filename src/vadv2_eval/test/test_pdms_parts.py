@@ -12,13 +12,15 @@ from vadv2_core.errors import InputError
 from vadv2_core.geometry import box_corners
 from vadv2_eval.pdms.areas import AreaIndex
 from vadv2_eval.pdms.benchmark import dense_scene
-from vadv2_eval.pdms.lqr import curvature_profile, speed_profile
-from vadv2_eval.pdms.metrics import ego_progress
+from vadv2_eval.pdms.comfort import comfort_signals_v1, comfort_signals_v2
+from vadv2_eval.pdms.epdms import lane_drift_step
+from vadv2_eval.pdms.lqr import HEADING, curvature_profile, speed_profile
+from vadv2_eval.pdms.metrics import ego_progress, time_to_collision
 from vadv2_eval.pdms.path import reference_paths
-from vadv2_eval.pdms.scene import EgoStart, PdmsScene, PoseSequence, ScoringMap, Track
+from vadv2_eval.pdms.scene import PACIFICA, EgoStart, MapPolygon, PdmsScene, PoseSequence, ScoringMap, Track
 from vadv2_eval.pdms.scene_case import parse_case
-from vadv2_eval.pdms.score import drive, score_proposals
-from vadv2_eval.pdms.tracks import boxes_touch, track_table
+from vadv2_eval.pdms.score import drive, score_batch, score_proposals
+from vadv2_eval.pdms.tracks import Overlaps, boxes_touch, track_table
 
 
 def test_profiles_are_the_least_squares_solution():
@@ -82,8 +84,6 @@ def test_the_grid_knows_what_the_polygons_hold(raw_cases):
 
 
 def test_more_polygons_than_a_word_has_bits():
-    from vadv2_eval.pdms.scene import MapPolygon
-
     squares = [MapPolygon(str(i), "LANE", np.array([[i, 0], [i + 1, 0], [i + 1, 1], [i, 1.0]])) for i in range(150)]
     points = np.column_stack([np.arange(150) + 0.5, np.full(150, 0.5)])
     index = AreaIndex(ScoringMap(tuple(squares), points, frozenset()), points.min(axis=0), points.max(axis=0), 150)
@@ -172,3 +172,73 @@ def test_standing_still_scores_by_the_rules():
     assert np.allclose(result.batch.rollout.states[1, :, :2], scene.ego.rear_axle[:2])
     assert result.progress[1] == 1.0
     assert result.score[1] == 1.0
+
+
+def _straight(speeds, start_speed=5.0, polygons=(), tracks=(), accelerations=0.0):
+    """One proposal straight along +x at given mean speeds a step, in a wide road unless given polygons."""
+    road = MapPolygon("road", "ROADBLOCK", np.array([[-50, -20], [90, -20], [90, 20], [-50, 20.0]]))
+    scene = PdmsScene(
+        EgoStart(np.zeros(3), np.array([start_speed, 0.0]), np.array([accelerations, 0.0])),
+        ScoringMap(polygons or (road,), np.array([[-50.0, 0.0], [200.0, 0.0]]), frozenset()),
+        tuple(tracks),
+    )
+    x = np.cumsum(np.broadcast_to(speeds, 40)) * 0.1
+    return scene, drive(scene, [(np.column_stack([x, np.zeros(40), np.zeros(40)])[None], 0.1)])
+
+
+def _fixed(token, x, y, kind="traffic_cone"):
+    return Track(token, kind, 0.4, 0.4, np.tile([x, y, 0.0, 0.0, 0.0], (11, 1)))
+
+
+def test_a_standing_ego_is_never_at_fault():
+    scene, batch = _straight(0.0, start_speed=0.0, tracks=[_fixed("in_it", 2.0, 0.0)])
+    scores = score_batch(scene, batch)
+    assert scores.contacts.value[0] == 1.0 and set(scores.contacts.kind.tolist()) == {0}
+    assert score_batch(scene, _straight(1.0, start_speed=1.0)[1]).contacts.value[0] == 0.5
+
+
+def test_v2_looks_for_collisions_until_step_31_and_v1_until_40():
+    scene, batch = _straight(5.0, tracks=[_fixed("ahead", 60.0, 0.0)])
+    for table, last in ((track_table(scene.tracks, 9), 31), (track_table(scene.tracks, 11), 40)):
+        for step in (31, 32, 40):
+            pair = Overlaps(*(np.array([v]) for v in (0, step, 0, 0)))
+            found = time_to_collision(batch, table, pair)
+            assert found.value[0] == (0.0 if step <= last else 1.0), (last, step)
+
+
+def test_a_lane_alone_is_not_drivable():
+    lane = MapPolygon("lane", "LANE", np.array([[-50, -20], [90, -20], [90, 20], [-50, 20.0]]))
+    _, on_lane = _straight(5.0, polygons=(lane,))
+    assert on_lane.flags.non_drivable.all()
+    _, on_road = _straight(5.0)
+    assert not on_road.flags.non_drivable.any()
+
+
+def test_yaw_acceleration_is_exact_for_a_cubic_and_so_are_the_edges():
+    t = np.arange(41) * 0.1
+    states = np.zeros((1, 41, 11))
+    states[0, :, HEADING] = 0.05 * t**3
+    for signals in (comfort_signals_v1(states), comfort_signals_v2(states, PACIFICA)):
+        assert np.allclose(signals[0, 4], 0.3 * t, atol=1e-6)
+        assert np.allclose(signals[0, 5, 2:-2], 0.15 * t[2:-2] ** 2 + 0.05 * 0.034, atol=1e-6)
+
+
+def test_lane_keeping_skips_intersections_without_forgetting():
+    """15 steps off the line, some in an intersection, 10 more off the line: 25 counted in a row."""
+    line = ScoringMap(
+        (
+            MapPolygon("road", "ROADBLOCK", np.array([[-50, -20], [90, -20], [90, 20], [-50, 20.0]])),
+            MapPolygon("cross", "INTERSECTION", np.array([[9.0, -20], [14.0, -20], [14.0, 20], [9.0, 20.0]])),
+        ),
+        np.array([[-50.0, 2.0], [200.0, 2.0]]),
+        frozenset(),
+    )
+    scene, batch = _straight(5.0, polygons=line.polygons)
+    there = batch.flags.centre_in_intersection[0]
+    assert there[0] == there[-1] == 0 and there.sum() in range(8, 12)
+    before = int(there.argmax())
+    assert before < 20
+    drift = lane_drift_step(PdmsScene(scene.ego, line, ()), batch)
+    assert drift[0] == before + there.sum() + (20 - before) - 1
+    on_line = ScoringMap(line.polygons, np.array([[-50.0, 0.4], [200.0, 0.4]]), frozenset())
+    assert lane_drift_step(PdmsScene(scene.ego, on_line, ()), batch)[0] == -1

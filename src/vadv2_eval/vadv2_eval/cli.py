@@ -116,7 +116,7 @@ def closed_loop(
 
     The same drives for every driver and any number of workers. A run that was stopped goes on from its store.
 
-    Example: `vadv2 eval closed-loop --driver expert --driver constant_velocity --split val --seeds 20 --json out/cl.json`
+    Example: `vadv2 eval closed-loop --driver expert --driver constant_velocity --seeds 20 --json out/cl.json`
     """
     from vadv2_core.files import write_json_atomic
     from vadv2_eval.closed_loop.report import text_table, write_report

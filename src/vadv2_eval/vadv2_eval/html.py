@@ -12,7 +12,8 @@ from vadv2_core.files import write_bytes_atomic
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #1c1c1a; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; margin: 1rem 0; } th, td { text-align: left; padding: 0.25rem 0.7rem;
-border-bottom: 1px solid #dcdcd6; vertical-align: top; } caption { text-align: left; font-weight: 600; padding: 0.4rem 0; }
+border-bottom: 1px solid #dcdcd6; vertical-align: top; }
+caption { text-align: left; font-weight: 600; padding: 0.4rem 0; }
 img { max-width: 100%; } h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 """
 
