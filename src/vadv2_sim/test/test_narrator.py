@@ -97,7 +97,7 @@ def flags_of(*agents, **more):
 
 
 CAR = agent("car", AgentClass.CAR, 15.0, 0.2, 6.0)
-WALKER = agent("p", AgentClass.PEDESTRIAN, 20.0, -4.0, 0.0, 1.2, intention=AgentIntention.CROSSES)
+WALKER = agent("p", AgentClass.PEDESTRIAN, 12.0, -2.6, 0.0, 1.2, intention=AgentIntention.CROSSES)
 
 
 def test_a_red_light_is_described_and_argued_from():
@@ -128,7 +128,7 @@ def test_a_red_light_is_described_and_argued_from():
         (ObjectStatement(AgentClass.CAR, Zone.AHEAD, 16, Motion.STANDING), False),
         (IntentionStatement(AgentClass.PEDESTRIAN, Zone.AHEAD_RIGHT, AgentIntention.CROSSES), True),
         (IntentionStatement(AgentClass.PEDESTRIAN, Zone.AHEAD_RIGHT, AgentIntention.YIELDS), False),
-        (ClearStatement(8), True),
+        (ClearStatement(5), True),
         (ClearStatement(30), False),
         (EgoStatement(8), True),
         (EgoStatement(0), False),
@@ -197,6 +197,7 @@ def test_every_edge_case_is_found_alone(flag, agents, more):
     [
         [agent("p", AgentClass.PEDESTRIAN, 54.0, -4.0, 0.0, 1.2, intention=AgentIntention.CROSSES)],
         [agent("p", AgentClass.PEDESTRIAN, 20.0, -4.0, 1.2, 0.0)],
+        [agent("p", AgentClass.PEDESTRIAN, 20.0, -5.0, 0.3, 1.2)],
         [agent("o", AgentClass.CAR, 25.0, 7.0, -6.0, lane="against")],
         [agent("b", AgentClass.BUS, 25.0, 0.0, cause=Cause.RED_LIGHT)],
         [agent("b", AgentClass.BUS, 25.0, 0.0, 5.0)],

@@ -108,10 +108,10 @@ WEATHER = Slot(
     {
         Weather.DAY: ("clear daylight", "bright daylight"),
         Weather.DUSK: ("dusk", "twilight"),
-        Weather.NIGHT: ("night", "the dark of night"),
+        Weather.NIGHT: ("the dark of night", "darkness"),
         Weather.RAIN: ("rain", "rainy weather"),
         Weather.FOG: ("fog", "foggy weather"),
-        Weather.GLARE: ("glare", "a low sun"),
+        Weather.GLARE: ("the glare of a low sun", "glare"),
     }
 )
 FLAG = Slot(

@@ -150,7 +150,8 @@ class SceneFacts:
         """State of the light that holds the way next and the distance to its line; None without one in sight."""
         for name, distance in self.way_lanes:
             signal = self.map.lanes[name].signal
-            if signal is None or not -1.0 <= distance <= WAY:
+            # A far-side repeater still shows it while the ego rolls over the line.
+            if signal is None or not -5.5 <= distance <= WAY:
                 continue
             state = self.scene.signals.get(signal, SignalState.UNKNOWN)
             hidden = self.visibility is not None and signal not in self.visibility.signals
@@ -207,6 +208,20 @@ class SceneFacts:
         direction = points[nearest + 1] - points[nearest]
         moved = np.asarray(seen.agent.velocity)
         return float(direction @ moved) < -0.5 * float(np.hypot(*direction)) * seen.speed
+
+    def from_roadway(self, seen: SeenAgent) -> float:
+        """Distance from the nearest lane's edge, m; negative on the roadway, inf far from it."""
+        here = np.array([seen.agent.x, seen.agent.y])
+        nearest = float("inf")
+        for lane in self.map.lanes.values():
+            if lane.kind not in (LaneKind.ROAD, LaneKind.CONNECTOR):
+                continue
+            points = np.asarray(lane.centerline)
+            if (here < points.min(axis=0) - 6.0).any() or (here > points.max(axis=0) + 6.0).any():
+                continue
+            _, offset = project_to_polyline(points, here)
+            nearest = min(nearest, abs(float(offset)) - 0.5 * lane.width)
+        return nearest
 
     def off_crossings(self, seen: SeenAgent, margin: float = 1.5) -> bool:
         """Whether someone is off every pedestrian crossing by more than ``margin`` m."""

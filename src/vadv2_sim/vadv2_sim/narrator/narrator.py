@@ -22,6 +22,7 @@ from vadv2_core.language.statements import (
     EgoStatement,
     FlagStatement,
     IntentionStatement,
+    Motion,
     ObjectStatement,
     SignalStatement,
     Statement,
@@ -53,6 +54,14 @@ _AGENT_CAUSES: dict[Cause, tuple[AgentClass, ...]] = {
 }
 """Causes that are someone; the classes it must be of, none for any vehicle."""
 _ORDERS = (Cause.TURN, Cause.ROUNDABOUT, Cause.LANE_CHANGE, Cause.MERGE, Cause.COMMAND, Cause.GOAL)
+_VEHICLES = (
+    AgentClass.CAR,
+    AgentClass.TRUCK,
+    AgentClass.BUS,
+    AgentClass.MOTORCYCLE,
+    AgentClass.BICYCLE,
+    AgentClass.EMERGENCY_VEHICLE,
+)
 _RULES = (Cause.STOP_SIGN, Cause.YIELD, Cause.ROUNDABOUT, Cause.MERGE)
 
 
@@ -212,6 +221,9 @@ class Narrator:
             return next((s for s in facts.agents if s.agent.cls in works and s.x > 0.0), None)
         if cause in (Cause.PEDESTRIAN, Cause.CYCLIST, Cause.EMERGENCY_VEHICLE):
             return next((s for s in facts.agents if s.agent.cls in _AGENT_CAUSES[cause] and s.x > -5.0), None)
+        if cause is Cause.YIELD:
+            others = (s for s in facts.agents if s.agent.cls in _VEHICLES and s.x > -2.0 and s.distance < 45.0)
+            return next((s for s in others if s.motion in (Motion.ONCOMING, Motion.ACROSS)), None)
         if cause in (Cause.LEAD_VEHICLE, Cause.STOPPED_VEHICLE):
             return next((s for s in facts.agents if s.in_the_way(50.0)), None)
         return None
