@@ -14,6 +14,8 @@ from vadv2_planner.reading import lift, read_maps
 PRIOR_LOGIT = -math.log(99.0)
 """A mode is right with one per cent before anything is learned (focal loss, Lin et al. 2017)."""
 
+_FREQUENCIES = 2.0 * math.pi * 10000.0 ** (-torch.arange(16, dtype=torch.float32) / 16.0)
+
 
 class Maps(NamedTuple):
     """Feature maps with what is needed to read them; fields as in `read_maps`."""
@@ -31,17 +33,14 @@ class KeyValue(NamedTuple):
     mask: Tensor
 
 
-def sinusoid(points: Tensor, per_coordinate: int = 32) -> Tensor:
-    """Positions (..., k, 2) in metres to (..., k * 2 * per_coordinate), the y block before the x block.
+def sinusoid(points: Tensor) -> Tensor:
+    """Positions (..., k, 2) in metres to (..., k * 64), 32 numbers a coordinate, the y block before the x block.
 
-    Frequencies ``10000^(-2 floor(i / 2) / per_coordinate)`` of 2 pi metres, sine and cosine interleaved
-    (DiffusionDrive's ``gen_sineembed_for_position``).
+    Frequencies ``10000^(-2 floor(i / 2) / 32)`` of 2 pi metres, sine and cosine interleaved (DiffusionDrive's
+    ``gen_sineembed_for_position``).
     """
-    i = torch.arange(per_coordinate, device=points.device, dtype=torch.float32)
-    frequency = 10000.0 ** (-2.0 * torch.div(i, 2, rounding_mode="floor") / per_coordinate)
-    phase = 2.0 * math.pi * points.float().unsqueeze(-1) * frequency
-    interleaved = torch.stack([phase[..., 0::2].sin(), phase[..., 1::2].cos()], dim=-1).flatten(-2)
-    return torch.cat([interleaved[..., 1, :], interleaved[..., 0, :]], dim=-1).flatten(-2)
+    phase = points.float().flip(-1).unsqueeze(-1) * _FREQUENCIES.to(points.device)
+    return torch.stack([phase.sin(), phase.cos()], dim=-1).flatten(-4)
 
 
 def time_features(t: Tensor, width: int) -> Tensor:

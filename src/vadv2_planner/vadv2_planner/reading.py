@@ -11,6 +11,8 @@ MIN_DEPTH = 0.1
 VIEWS = 2
 """Cameras that a point is read from; neighbours of a surround rig overlap in pairs."""
 
+_ACROSS, _DOWN = torch.tensor([0.0, 1.0, 0.0, 1.0]), torch.tensor([0.0, 0.0, 1.0, 1.0])
+
 
 def lift(points: Tensor, heights: Tensor) -> Tensor:
     """Points (b, ..., 2) on the ground to (b, ... * heights, 3), heights fastest."""
@@ -52,21 +54,15 @@ def read_maps(points: Tensor, maps: Tensor, projection: Tensor, valid: Tensor) -
             u, v, seen = u.gather(1, index), v.gather(1, index), seen.gather(1, index)
         else:
             index = torch.arange(n, device=u.device).reshape(1, n, 1).expand(b, n, p)
-        left, top = u.floor(), v.floor()
-        du, dv = u - left, v - top
-        cells, weights = [], []
+        column = u.floor().unsqueeze(-1) + _ACROSS.to(u)
+        row = v.floor().unsqueeze(-1) + _DOWN.to(v)
+        weight = (1.0 - (u.unsqueeze(-1) - column).abs()) * (1.0 - (v.unsqueeze(-1) - row).abs())
+        inside = (column >= 0) & (column < w) & (row >= 0) & (row < h)
+        weight = weight * inside.to(weight.dtype) * seen.unsqueeze(-1)
         first = (torch.arange(b, device=u.device).reshape(b, 1, 1) * n + index) * (h * w)
-        for column, row, weight in (
-            (left, top, (1 - du) * (1 - dv)),
-            (left + 1, top, du * (1 - dv)),
-            (left, top + 1, (1 - du) * dv),
-            (left + 1, top + 1, du * dv),
-        ):
-            inside = ((column >= 0) & (column < w) & (row >= 0) & (row < h)).to(weight.dtype)
-            cells.append(first + (row.clamp(0.0, h - 1.0) * w + column.clamp(0.0, w - 1.0)).long())
-            weights.append(weight * inside * seen)
-        cell = torch.stack(cells, dim=-1).permute(0, 2, 1, 3).reshape(b, p, views * 4)
-        weight = torch.stack(weights, dim=-1).permute(0, 2, 1, 3).reshape(b, p, views * 4)
+        cell = first.unsqueeze(-1) + (row.clamp(0.0, h - 1.0) * w + column.clamp(0.0, w - 1.0)).long()
+        cell = cell.permute(0, 2, 1, 3).reshape(b, p, views * 4)
+        weight = weight.permute(0, 2, 1, 3).reshape(b, p, views * 4)
         weight = weight / seen.sum(1).clamp(min=1.0).reshape(b, p, 1)
     table = maps.reshape(-1, c)
     weight = weight.to(table.dtype)
