@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PosixPath
 from types import TracebackType
 from typing import Any
 
@@ -71,6 +71,12 @@ class BagFrame:
     images: tuple[tuple[str, str, bytes], ...]
 
 
+class _Folder(PosixPath):
+    """A folder whose name may end in ``.bag``: by that ending rosbags tells a ROS 1 file."""
+
+    suffix = ""
+
+
 def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
@@ -82,18 +88,26 @@ class BagReader:
         path: Folder with ``metadata.yaml``, or one ``.mcap`` or ``.db3`` file.
         mapping: Topics chosen by the user (`vadv2_bringup.bag_topics.parse_map`).
         rig: Calibration to use instead of CameraInfo and ``/tf_static``.
+        without_cameras: Also open a bag that has none, to look into it.
 
     Raises:
         InputError: for a bag that cannot be read or has no camera.
     """
 
-    def __init__(self, path: Path, mapping: Mapping[str, str] | None = None, rig: CameraRig | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        mapping: Mapping[str, str] | None = None,
+        rig: CameraRig | None = None,
+        *,
+        without_cameras: bool = False,
+    ) -> None:
         self.path, self._given_rig = path, rig
         self._rig: CameraRig | None = None
         if not path.exists():
             raise InputError("is not there", str(path), "a rosbag2 folder, .mcap or .db3 file")
         try:
-            self._reader = AnyReader([path], default_typestore=bag_typestore())
+            self._reader = AnyReader([_Folder(path) if path.is_dir() else path], default_typestore=bag_typestore())
             self._reader.open()
         except Exception as error:  # rosbags, sqlite and yaml raise whatever a broken file makes of them
             raise InputError(
@@ -101,7 +115,7 @@ class BagReader:
             ) from None
         try:
             types = {c.topic: c.msgtype for c in self._reader.connections}
-            self.topics: BagTopics = find_topics(types, mapping or {}, str(path))
+            self.topics: BagTopics = find_topics(types, mapping or {}, str(path), without_cameras=without_cameras)
         except BaseException:
             self._reader.close()
             raise
@@ -152,8 +166,8 @@ class BagReader:
             raise InputError(f"breaks off: {_first_line(error)}", str(self.path), "a whole bag") from None
 
     def messages(self, *topics: str) -> Iterator[tuple[str, Stamp, Any]]:
-        """(topic, time of recording, message) in order of recording."""
-        for topic, kind, stamp, data in self.serialized(*topics):
+        """(topic, time of recording, message) of the named topics in order of recording; nothing where none is named."""
+        for topic, kind, stamp, data in self.serialized(*topics) if topics else ():
             yield topic, stamp, self.deserialized(data, kind, topic)
 
     def deserialized(self, data: bytes, kind: str, topic: str) -> Any:

@@ -92,13 +92,16 @@ def _base(topic: str) -> str:
     return "/".join(parts)
 
 
-def find_topics(types: Mapping[str, str], mapping: Mapping[str, str], where: str) -> BagTopics:
+def find_topics(
+    types: Mapping[str, str], mapping: Mapping[str, str], where: str, *, without_cameras: bool = False
+) -> BagTopics:
     """Sort a bag's topics by what they are for.
 
     Args:
         types: Message type by topic.
         mapping: The user's own choice, of `parse_map`; the rest is found by name and type.
         where: The bag, for error lines.
+        without_cameras: A bag without images is fine.
 
     Raises:
         InputError: where a mapped topic is not in the bag or of another type, or no topic carries images.
@@ -114,7 +117,7 @@ def find_topics(types: Mapping[str, str], mapping: Mapping[str, str], where: str
         if camera is not None and camera not in images:
             images[camera] = topic
     images.update({n: t for n, t in mapping.items() if n in SURROUND_CAMERAS})
-    if not images:
+    if not images and not without_cameras:
         raise InputError("no camera", where, f"image topics named after {', '.join(SURROUND_CAMERAS)}, or --map")
     infos = {}
     for camera, topic in images.items():

@@ -171,13 +171,14 @@ def bag_info(
     from vadv2_core.camera import load_rig
     from vadv2_core.files import write_json_atomic
 
-    with BagReader(bag, parse_map(topic_map or ()), load_rig(rig) if rig else None) as reader:
+    given = load_rig(rig) if rig else None
+    with BagReader(bag, parse_map(topic_map or ()), given, without_cameras=True) as reader:
         topics = reader.info()
         typer.echo(f"{bag}: {reader.duration:.2f} s, {len(reader.topics.images)} cameras")
         width = max(len(t.topic) for t in topics)
         for t in topics:
             typer.echo(f"  {t.topic:<{width}}  {t.count:>6}  {t.type:<36}  {t.role or 'not used'}")
-        for camera in reader.rig.cameras:
+        for camera in reader.rig.cameras if reader.topics.images else ():
             fx = camera.k[0, 0]
             typer.echo(f"  {camera.name}: {camera.width}x{camera.height}, fx {fx:.0f} px")
         if json_path is not None:

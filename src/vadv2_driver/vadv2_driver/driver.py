@@ -125,7 +125,7 @@ class Driver:
         due = bool(every) and self._frames % every == 0 if reason is None else reason
         if not due:
             return embedding, None
-        reasoning = self.reasoner.reason(tokens, command, tuple(self._past)[-self.config.vlm.past_traces :])
+        reasoning = self.reasoner.reason(tokens, command, tuple(self._past))
         self._past.append(reasoning)
         return embedding, reasoning
 
