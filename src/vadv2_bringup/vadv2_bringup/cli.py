@@ -24,6 +24,7 @@ COMMANDS = (
     "vadv2_control.cli",
     "vadv2_driver.cli",
     "vadv2_sim.cli",
+    "vadv2_bringup.city_cli",
     "vadv2_training.cli",
     "vadv2_eval.cli",
 )

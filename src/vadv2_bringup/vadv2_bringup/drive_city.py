@@ -64,6 +64,7 @@ class _Recorder:
         self._last: DriveFrame | None = None
         self._video: Any = None
         self._log: Any = None
+        self._said: Any = None
         self.frames = 0
         self.failure: BaseException | None = None
         self.done = threading.Event()
@@ -130,7 +131,8 @@ class _Recorder:
             self._record.add(given, output)
         if self._video is not None:
             plan = candidates.trajectory() if candidates is not None else None
-            self._video.add(scene, frame.images, plan, reasoning, status)
+            self._said = reasoning or self._said
+            self._video.add(scene, frame.images, plan, self._said, status)
         self.frames += 1
         self._advance()
 

@@ -19,10 +19,13 @@ from vadv2_core.scene import Scene
 from vadv2_core.taxonomy import Cause, EdgeCaseFlag, LateralAction, LongitudinalAction
 from vadv2_core.trajectory import Trajectory, TrajectoryCandidates
 from vadv2_sim.drivers import make_scene_driver
-from vadv2_sim.narrator import Narration, Narrator
+from vadv2_sim.narrator import Narration, Narrator, Visibility
 from vadv2_sim.node_configuration import MODEL, SimNodeConfig
 from vadv2_sim.rig_files import default_rig
 from vadv2_sim.world import World
+
+SPEAK_EVERY = 5
+"""Frames between two narrations: 2 Hz; what is hidden from the cameras is only known on these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class DriveFrame:
         scene: The truth.
         images: What the cameras show; None where they are off.
         candidates: What the driver on the Scene plans, as a plan of one mode; None where the model drives.
-        reasoning: What there is to say of the moment and of that plan.
+        reasoning: What there is to say of the moment and of that plan, every `SPEAK_EVERY` frames; else None.
     """
 
     scene: Scene
@@ -102,6 +105,7 @@ class DriveSession:
         self._renderer: Any = None
         self._driver: Any = None
         self._words = np.random.default_rng(config.seed)
+        self._looked, self._intent = 0, ""
 
     def start(self) -> DriveFrame:
         """The first frame.
@@ -110,6 +114,8 @@ class DriveSession:
             InputError: where the scenario has no place, or EGL is missing.
         """
         scene = self.world.reset()
+        self._looked, self._intent = 0, ""
+        self._words = np.random.default_rng(self.config.seed)
         if self.config.driver != MODEL:
             self._driver = make_scene_driver(self.config.driver, self.world.road, self.config.world.vehicle)
         if self.config.cameras and self._renderer is None:
@@ -130,18 +136,25 @@ class DriveSession:
             self._renderer = None
 
     def _look(self, scene: Scene) -> DriveFrame:
-        images, visibility = None, None
-        if self._renderer is not None:
-            images = self._renderer.render(scene).frame
-        candidates, decision = None, None
+        plan, decision = None, None
         if self._driver is not None:
             plan = self._driver.plan(scene)
             decision = getattr(self._driver, "last_decision", None)
-        else:
-            plan = None
-        fault = any(e.startswith("camera_fault") for e in scene.events)
-        narration = self._narrator.narrate(scene, decision, visibility, self._words, fault)
-        reasoning = reasoning_of(narration, decision, self.config.driver)
-        if plan is not None:
-            candidates = candidates_of(replace(plan, rationale=narration.intent_text), self.config.driver)
+        speaks = self._looked % SPEAK_EVERY == 0
+        self._looked += 1
+        images, visibility = None, None
+        if self._renderer is not None:
+            rendered = self._renderer.render(scene, ground_truth=speaks)
+            images = rendered.frame
+            if rendered.truth is not None:
+                visibility = Visibility(rendered.truth.visible_agents(), rendered.truth.visible_signals())
+        reasoning = None
+        if speaks:
+            fault = images is not None and not images.valid.all()
+            narration = self._narrator.narrate(scene, decision, visibility, self._words, fault)
+            reasoning = reasoning_of(narration, decision, self.config.driver)
+            self._intent = narration.intent_text
+        if plan is None:
+            return DriveFrame(scene, images, None, reasoning)
+        candidates = candidates_of(replace(plan, rationale=self._intent), self.config.driver)
         return DriveFrame(scene, images, candidates, reasoning)

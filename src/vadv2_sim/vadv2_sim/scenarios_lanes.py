@@ -481,7 +481,7 @@ class EmergencyBehind(Scenario):
             self.happen("emergency_behind")
             return
         puppet = self._puppet
-        puppet.speed = self.values["speed"]
+        puppet.speed = max(self.values["speed"], world.speed + 4.0)
         CutIn._mind_others(world, puppet)
         self._mind_ego(world, puppet)
         x, y = (float(v) for v in point_at(puppet.path, puppet.s))
