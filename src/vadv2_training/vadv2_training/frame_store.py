@@ -91,6 +91,10 @@ class FrameStore:
     def __len__(self) -> int:
         return len(self.windows)
 
+    def count(self, shard: int) -> int:
+        """Frames of a shard."""
+        return int(self._files[shard].get_slice("stamps").get_shape()[0])
+
     def keys(self, shard: int = 0) -> tuple[str, ...]:
         """Names of the arrays of a shard."""
         return tuple(self._files[shard].keys())

@@ -1,0 +1,94 @@
+"""Teaching the reasoner to speak: perceived slots and the narrator's words as a training task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from vadv2_core.command import DrivingCommand
+from vadv2_core.decision import Decision
+from vadv2_core.ego import EgoState
+from vadv2_core.taxonomy import Cause, DrivingAction, LateralAction, LongitudinalAction
+from vadv2_training.frame_store import FrameStore, Window
+from vadv2_training.perceived_frames import ego_states, read_slots
+from vadv2_vlm.model import TextBatch, VlmModel, stack_texts
+from vadv2_vlm.samples import ReasoningTruth, training_text
+from vadv2_vlm.slots import SceneSlots, TokenBatch, token_batch
+
+PAST_INTENTS = 2
+"""Earlier intents a sample may be conditioned on."""
+
+
+class LanguageModule(nn.Module):
+    """The reasoner with its losses: ``forward((slots, texts))`` gives language, flags, action and ``total``."""
+
+    def __init__(self, model: VlmModel, flag_weight: float = 2.0, action_weight: float = 0.5) -> None:
+        super().__init__()
+        self.model = model
+        self.flag_weight, self.action_weight = flag_weight, action_weight
+
+    def forward(self, batch: tuple[TokenBatch, TextBatch]) -> dict[str, Tensor]:
+        """Losses by name."""
+        losses = self.model(*batch).losses
+        total = losses["language"] + self.flag_weight * losses["flags"] + self.action_weight * losses["action"]
+        return {**losses, "total": total}
+
+
+def truth_of(
+    said: dict[str, Any], decision: tuple[int, int, int], ego: EgoState, past: tuple[str, ...]
+) -> ReasoningTruth:
+    """What there is to learn of a frame.
+
+    A decision whose cause the cameras do not show is left out: the model could only guess it.
+    """
+    command = DrivingCommand(ego.stamp, said["command"], DrivingAction(said["action"]), said["distance"])
+    known = said["grounded"] and all(decision)
+    made = Decision(LongitudinalAction(decision[0]), LateralAction(decision[1]), Cause(decision[2])) if known else None
+    return ReasoningTruth(
+        command, ego, made, tuple(said["flags"]), said["intent"] if known else "", said["scene"], said["trace"], past
+    )
+
+
+class LanguageTask:
+    """Frames of a store with slots as a training task.
+
+    Args:
+        module: What is fitted.
+        store: Frames with the narrator's texts.
+        slots: Folder of `write_slots`.
+        share: Every so many frames are used (neighbours say the same).
+    """
+
+    def __init__(self, module: LanguageModule, store: FrameStore, slots: Path, share: int = 1) -> None:
+        self.module: nn.Module = module
+        self._model = module.model
+        self._slots: list[SceneSlots] = []
+        self._truths: list[ReasoningTruth] = []
+        self._texts: dict[int, TextBatch] = {}
+        for shard, name in enumerate(store.names):
+            window = Window(shard, 0, store.count(shard))
+            rows = store.read(window, ("stamps", "pose", "aux", "velocity", "acceleration", "decision"))
+            texts, perceived, states = store.texts(window), read_slots(slots, name), ego_states(rows)
+            for i in range(0, window.count, share):
+                past = tuple(t["intent"] for t in texts[max(i - PAST_INTENTS, 0) : i] if t["intent"])
+                # Half of the samples come without a past, as the first frame of a drive does.
+                past = past if np.random.default_rng([shard, i]).random() < 0.5 else ()
+                decision = tuple(int(v) for v in rows["decision"][i])
+                self._slots.append(perceived[i])
+                self._truths.append(truth_of(texts[i], (decision[0], decision[1], decision[2]), states[i], past))
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def batch(self, indices: Tensor) -> tuple[TokenBatch, TextBatch]:
+        """Slots and texts of these frames."""
+        picked = [int(i) for i in indices]
+        return token_batch([self._slots[i] for i in picked]), stack_texts([self._text(i) for i in picked], 0)
+
+    def _text(self, index: int) -> TextBatch:
+        if index not in self._texts:
+            self._texts[index] = training_text(self._model.language, self._model.slots.count, self._truths[index])
+        return self._texts[index]

@@ -1,0 +1,101 @@
+"""Running a recipe: every step once, in order, going on where the last run ended."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from vadv2_core.config import to_mapping
+from vadv2_perception.configuration import ARCHITECTURES
+from vadv2_sim.record import record
+from vadv2_training.cache import CacheOrder, encoder_mapping, fill
+from vadv2_training.frame_store import FrameStore
+from vadv2_training.optimization import OptimizationConfig
+from vadv2_training.recipe import TRAINING_TOWNS, Journal, Progress, Recipe
+from vadv2_training.rendering import VariationConfig
+from vadv2_training.stages import embed_store, perceive_store, train_driving, train_joint, train_language
+
+STEPS = ("record", "cache", "driving", "perceive", "language", "embed", "joint")
+"""Steps of a recipe, in order."""
+
+
+def make_model(
+    recipe: Recipe,
+    out: Path,
+    progress: Progress,
+    *,
+    until: str = STEPS[-1],
+    rig: Path = Path("config/rig/surround6.yaml"),
+) -> Path:
+    """Make a model by a recipe; the model directory (perception, planner, vlm).
+
+    Args:
+        recipe: What to do.
+        out: Folder of everything it makes: ``logs``, ``frames``, ``slots``, ``embeddings``, ``model``.
+        progress: Told of every step.
+        until: Last step to do.
+        rig: The nominal rig.
+
+    Raises:
+        InputError: for a folder made by another recipe, or data that cannot be read.
+    """
+    facts = to_mapping(recipe)
+    journal = Journal(out / "journal.json", facts)
+    logs, frames, slots, embeddings, model = (out / n for n in ("logs", "frames", "slots", "embeddings", "model"))
+    model_id = f"{recipe.name}-{recipe.seed}"
+    encoder = ARCHITECTURES[recipe.architecture]
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max((os.cpu_count() or 2) - 1, 1))
+
+    def told(name: str, total: int) -> Callable[[int, dict[str, float]], None]:
+        return lambda done, losses: progress(name, done, total, losses)
+
+    def run_record() -> None:
+        seconds = 0.0
+        for outcome in record(logs, TRAINING_TOWNS, recipe.hours, seed=recipe.seed, workers=recipe.workers):
+            seconds += outcome.seconds
+            progress("record", round(seconds), round(recipe.hours * 3600), {})
+
+    def run_cache() -> None:
+        order = CacheOrder(logs, frames, rig, encoder_mapping(encoder), to_mapping(VariationConfig()), recipe.variants)
+        for done, total, _ in fill(order, recipe.workers):
+            progress("cache", done, total, {})
+
+    def store() -> FrameStore:
+        return FrameStore(frames, recipe.window)
+
+    def seeded(config: OptimizationConfig) -> OptimizationConfig:
+        return replace(config, seed=recipe.seed)
+
+    def run_driving() -> None:
+        config = seeded(recipe.driving)
+        train_driving(store(), model, recipe.architecture, config, model_id, told("driving", config.steps), recipe.seed)
+
+    def run_perceive() -> None:
+        frames_ = store()
+        perceive_store(frames_, model, slots, told("perceive", len(frames_.names)))
+
+    def run_language() -> None:
+        config = seeded(recipe.language)
+        train_language(store(), slots, model, config, model_id, told("language", config.steps), recipe.seed)
+
+    def run_embed() -> None:
+        frames_ = store()
+        embed_store(frames_, slots, model, embeddings, told("embed", len(frames_.names)))
+
+    def run_joint() -> None:
+        config = seeded(recipe.joint)
+        train_joint(store(), embeddings, model, config, model_id, told("joint", config.steps), recipe.seed)
+
+    actions = (run_record, run_cache, run_driving, run_perceive, run_language, run_embed, run_joint)
+    for name, action in zip(STEPS, actions, strict=True):
+        if not journal.done(name):
+            with journal.step(name):
+                action()
+        if name == until:
+            break
+    return model

@@ -1,0 +1,185 @@
+"""The steps of a recipe, each a function of folders: what it reads, what it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from vadv2_core.vehicle import VehicleConfig
+from vadv2_perception.checkpoints import load_encoder, save_encoder
+from vadv2_perception.configuration import ARCHITECTURES as ENCODERS
+from vadv2_perception.model import SceneModel
+from vadv2_planner.anchors import AnchorSet, make_anchors, save_anchors
+from vadv2_planner.config import ARCHITECTURES as PLANNERS
+from vadv2_planner.registry import Belongings, load_network, make_network, save_planner
+from vadv2_training.driving_module import DrivingModule, DrivingTask
+from vadv2_training.frame_store import FrameStore, Window
+from vadv2_training.language_task import LanguageModule, LanguageTask
+from vadv2_training.losses import STAGES, PlanningLossConfig, QueryLossConfig, trains
+from vadv2_training.optimization import OptimizationConfig
+from vadv2_training.perceived_frames import write_slots
+from vadv2_training.trainer import TrainingResult, train
+from vadv2_vlm.config import SlotConfig
+from vadv2_vlm.language_model import load_language_model
+from vadv2_vlm.model import VlmModel
+from vadv2_vlm.store import load_vlm, save_vlm
+from vadv2_vlm.tiny import untrained_directory
+
+OnStep = Callable[[int, dict[str, float]], None]
+
+
+def anchors_of(store: FrameStore, modes: int, seed: int) -> AnchorSet:
+    """K-means over the futures of a store that are known for the whole 8 s."""
+    futures = []
+    for shard in range(len(store.names)):
+        rows = store.read(Window(shard, 0, store.count(shard)), ("future", "future_known"))
+        whole = rows["future_known"].min(1).values > 0
+        futures.append(rows["future"][whole][:, 4::5, :2].numpy())
+    trajectories = np.concatenate(futures).astype(np.float64)
+    return make_anchors(trajectories, modes, seed, f"{len(trajectories)} driven futures, seed {seed}")
+
+
+def train_driving(
+    store: FrameStore,
+    out: Path,
+    architecture: str,
+    config: OptimizationConfig,
+    model_id: str,
+    on_step: OnStep,
+    seed: int,
+    stop_after: float | None = None,
+) -> TrainingResult:
+    """Stage 1: perception after its backbone, and the planner, without reasoning; leaves both checkpoints."""
+    torch.manual_seed(seed)
+    scene = SceneModel(ENCODERS[architecture], pretrained=True)
+    anchors = anchors_of(store, PLANNERS[architecture].modes, seed)
+    save_anchors(out / "anchors.json", anchors)
+    planner = make_network("truncated_diffusion", PLANNERS[architecture], anchors, seed)
+    trains(scene, STAGES[1]["perception"])
+    trains(planner, STAGES[1]["planner"])
+    module = DrivingModule(scene, planner, VehicleConfig(), PlanningLossConfig(), QueryLossConfig())
+    module.train()
+    facts = {"stage": 1, "frames": len(store), "architecture": architecture}
+    result = train(DrivingTask(module, store), config, out / "run", facts=facts, on_step=on_step, stop_after=stop_after)
+    saved = save_encoder(out / "perception", scene, model_id)
+    save_planner(out / "planner", "truncated_diffusion", planner, model_id, Belongings(encoder_hash=saved.sha256))
+    return result
+
+
+def perceive_store(store: FrameStore, model: Path, slots: Path, on_step: OnStep) -> None:
+    """What the trained perception says of every cached frame, for the reasoner."""
+    encoder = load_encoder(model / "perception")
+    config = slot_config(encoder.model)
+    for done in write_slots(encoder.model, store, slots, config, encoder.encoder_hash):
+        on_step(done, {})
+
+
+def slot_config(scene: SceneModel) -> SlotConfig:
+    """The token door of an encoder's channels."""
+    c = scene.config
+    return replace(SlotConfig(), image_channels=c.token_channels, query_channels=c.query_channels)
+
+
+def train_language(
+    store: FrameStore,
+    slots: Path,
+    model: Path,
+    config: OptimizationConfig,
+    model_id: str,
+    on_step: OnStep,
+    seed: int,
+    cache: Path = Path(".vadv2"),
+    stop_after: float | None = None,
+) -> TrainingResult:
+    """The tiny reasoner from scratch on perceived slots and the narrator's words; leaves ``model/vlm``.
+
+    A tiny language model has no driving to adapt, so all of it trains; a big one takes LoRA here (stage 2).
+    """
+    torch.manual_seed(seed)
+    encoder = load_encoder(model / "perception")
+    language = load_language_model(str(untrained_directory(cache, seed)))
+    vlm = VlmModel(language, slot_config(encoder.model))
+    vlm.train()
+    module = LanguageModule(vlm)
+    task = LanguageTask(module, store, slots)
+    facts = {"stage": 2, "frames": len(task), "encoder": encoder.encoder_hash}
+    result = train(task, config, model / "run-language", facts=facts, on_step=on_step, stop_after=stop_after)
+    save_vlm(model / "vlm", vlm, model_id, encoder.encoder_hash)
+    return result
+
+
+def embed_store(store: FrameStore, slots: Path, model: Path, out: Path, on_step: OnStep) -> None:
+    """The trained reasoner's embedding of every cached frame, as the planner will get it on the road."""
+    loaded = load_vlm(model / "vlm")
+    module = LanguageModule(loaded.model)
+    task = LanguageTask(module, store, slots)
+    loaded.model.eval()
+    at = 0
+    for shard, name in enumerate(store.names):
+        count = store.count(shard)
+        path = out / f"{name}.safetensors"
+        if not path.exists():
+            out.mkdir(parents=True, exist_ok=True)
+            rows = []
+            with torch.no_grad():
+                for start in range(at, at + count, 16):
+                    tokens, text = task.batch(torch.arange(start, min(start + 16, at + count)))
+                    rows.append(loaded.model(tokens, text).embedding)
+            save_file({"embedding": torch.cat(rows).half()}, path)
+        at += count
+        on_step(shard + 1, {})
+
+
+class ReasonedDrivingTask(DrivingTask):
+    """Driving windows with the reasoner's embeddings, at ages of 0 to 3 s as they arrive on the road."""
+
+    def __init__(self, module: DrivingModule, store: FrameStore, embeddings: Path) -> None:
+        super().__init__(module, store)
+        self._embeddings = [load_file(embeddings / f"{name}.safetensors")["embedding"] for name in store.names]
+
+    def batch(self, indices: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The windows of these indices, each frame with an embedding of its own past."""
+        batch = super().batch(indices)
+        reasoning, ages = [], []
+        for index in indices:
+            window = self.store.windows[int(index)]
+            stored = self._embeddings[window.shard]
+            frames = torch.arange(window.start, window.start + window.count)
+            # 2 Hz frames: up to six of them are 3 s; most embeddings are fresh, as they cost one prefill.
+            lag = torch.minimum((torch.rand(window.count) ** 2 * 7).long(), frames)
+            reasoning.append(stored[frames - lag].float())
+            ages.append(lag.float()[:, None] * 0.5)
+        return {**batch, "reasoning": torch.stack(reasoning), "reasoning_age": torch.stack(ages)}
+
+
+def train_joint(
+    store: FrameStore,
+    embeddings: Path,
+    model: Path,
+    config: OptimizationConfig,
+    model_id: str,
+    on_step: OnStep,
+    seed: int,
+    stop_after: float | None = None,
+) -> TrainingResult:
+    """Stage 3 for a frozen tiny reasoner: the planner learns to use its embeddings; perception stays."""
+    torch.manual_seed(seed)
+    encoder = load_encoder(model / "perception")
+    name, planner, _, _ = load_network(model / "planner")
+    reasoner = load_vlm(model / "vlm")
+    trains(encoder.model, ())
+    planner.train()
+    module = DrivingModule(encoder.model, planner, VehicleConfig(), PlanningLossConfig(), None)
+    module.train()
+    encoder.model.eval()
+    facts = {"stage": 3, "frames": len(store), "encoder": encoder.encoder_hash, "vlm": reasoner.model_id}
+    task = ReasonedDrivingTask(module, store, embeddings)
+    result = train(task, config, model / "run-joint", facts=facts, on_step=on_step, stop_after=stop_after)
+    belongings = Belongings(encoder.encoder_hash, reasoner.model_id)
+    save_planner(model / "planner", name, planner, model_id, belongings)
+    return result
