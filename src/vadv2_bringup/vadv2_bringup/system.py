@@ -87,6 +87,15 @@ TOPICS: dict[str, dict[str, str]] = {
 }
 """Private name to public name, by node; the cameras' are added from the rig."""
 
+COMMAND_PACKAGES: dict[str, tuple[str, ...]] = {
+    "vadv2": (),
+    "twist": ("geometry_msgs",),
+    "ackermann": ("ackermann_msgs",),
+    "autoware": ("autoware_control_msgs",),
+    "carla": ("carla_msgs",),
+}
+"""Types of command a vehicle may obey, and the message packages each one needs."""
+
 IN_STEP_WAIT = 120.0
 """Seconds the planner waits for a frame's own reasoning in step, before it plans without."""
 
@@ -189,8 +198,11 @@ def load_interface(name: str, folder: Path = CONFIG / "interface") -> Interface:
     unknown = set(values) - {"topics", "command"}
     if unknown:
         raise InputError(f"unknown key {sorted(unknown)[0]!r}", str(path), "topics, command")
+    command = str(values.get("command", "vadv2"))
+    if command not in COMMAND_PACKAGES:
+        raise InputError(f"command is {command!r}", str(path), "one of " + ", ".join(COMMAND_PACKAGES))
     topics = values.get("topics") or {}
-    return Interface({str(k): str(v) for k, v in topics.items()}, str(values.get("command", "vadv2")))
+    return Interface({str(k): str(v) for k, v in topics.items()}, command)
 
 
 def camera_topics(cameras: tuple[str, ...], transport: str, rig_file: str) -> dict[str, str]:
