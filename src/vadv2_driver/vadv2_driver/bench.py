@@ -26,7 +26,7 @@ OPENMP = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT"
 """A waiting OpenMP thread must sleep: spinning ones cost a shared machine tens of milliseconds a frame."""
 
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_int8")
-SECTIONS = ("tiny", "latency", "encoder", "denoiser", "peers", "minimal", "base")
+SECTIONS = ("tiny", "latency", "encoder", "backbones", "denoiser", "peers", "minimal", "base")
 WARM_UP = 20
 """Frames before the clock runs: the history is full then, and nothing is compiled any more."""
 
@@ -121,6 +121,7 @@ class _ImageToTrajectory:
 def _tiny(rounds: int) -> Table:
     """The default size: image to trajectory, one embedding, sixty tokens of text."""
     from vadv2_driver.bench_frames import COMMAND
+    from vadv2_vlm.bench import write_tokens
     from vadv2_vlm.reasoner import Reasoner
 
     config = _config("tiny")
@@ -130,10 +131,10 @@ def _tiny(rounds: int) -> Table:
     table["planner_cpu_ms"] = _rounded(table["image_to_trajectory_cpu_ms"] - table["encoder_cpu_ms"])
     table["memory_mb_encoder_and_planner"] = _memory()
     tokens = chain.tokens
-    vlm = Reasoner(config.directory("vlm"), replace(config.vlm, max_tokens=60))
+    vlm = Reasoner(config.directory("vlm"), config.vlm)
     few = max(5, rounds // 4)
     table |= _medians("embedding", _timed(lambda _: vlm.embed(tokens, COMMAND), few, 3))
-    table |= _medians("text60", _timed(lambda _: vlm.reason(tokens, COMMAND), max(3, rounds // 10), 1))
+    table |= _medians("text60", _timed(lambda _: write_tokens(vlm, tokens, COMMAND, 60), max(3, rounds // 10), 1))
     table["memory_mb_with_vlm"] = _memory()
     table["model_ids"] = [chain.encoder.model_id, chain.planner.model_id, vlm.model_id]
     table["parameters_encoder"] = chain.encoder.parameters
@@ -174,6 +175,33 @@ def _encoder(rounds: int) -> Table:
             table[f"{backend}_{precision}"] = str(error)
             continue
         table[f"{backend}_{precision}_cpu_ms"] = _rounded(np.median(times[0]))
+    return table
+
+
+def _backbones(rounds: int) -> Table:
+    """The image half with every backbone: parameters and time for the rig, in the precision the machine is best at."""
+    import torch
+
+    from vadv2_perception.checkpoints import LoadedEncoder
+    from vadv2_perception.configuration import BACKBONES, EncoderModelConfig, PerceptionConfig
+    from vadv2_perception.halves import example_inputs
+    from vadv2_perception.model import SceneModel
+    from vadv2_perception.networks import make_networks
+
+    table: Table = {}
+    cameras = 6
+    for name in BACKBONES:
+        torch.manual_seed(0)
+        model = SceneModel(EncoderModelConfig(backbone=name)).eval()
+        inputs = {key: value.numpy() for key, value in example_inputs(model, cameras)[0].items()}
+        config = PerceptionConfig(cache_directory=str(Path(".vadv2") / "bench"))
+        image, _ = make_networks(LoadedEncoder(model, name, f"bench-backbone-{name}"), cameras, config)
+        count = max(3, rounds // 8) if name == "vit_b" else max(5, rounds // 3)
+        cpu, _ = _timed(lambda _, run=image: run(inputs), count, 2)  # type: ignore[misc]
+        table[name] = {
+            "image_half_cpu_ms": _rounded(np.median(cpu)),
+            "backbone_parameters": sum(p.numel() for p in model.backbone.parameters()),
+        }
     return table
 
 
@@ -231,6 +259,13 @@ def _size(model: str, rounds: int) -> Table:
     if torch.cuda.is_available():
         table["cuda_frames_per_second_bfloat16"] = _cuda_rate(config, rounds)
     return table
+
+
+def _base_vlm() -> Table:
+    """Parameters and FLOPs of the reasoner of `base`, built without weights."""
+    from vadv2_vlm.bench import base_size
+
+    return dict(base_size())
 
 
 def _cuda_rate(config: DriverConfig, rounds: int) -> float:
@@ -293,10 +328,11 @@ _RUNS: dict[str, Callable[[int, float], Table]] = {
     "tiny": lambda rounds, _: _tiny(rounds),
     "latency": lambda _, seconds: _latency(seconds),
     "encoder": lambda rounds, _: _encoder(rounds),
+    "backbones": lambda rounds, _: _backbones(rounds),
     "denoiser": lambda rounds, _: _denoiser(rounds),
     "peers": lambda rounds, _: _peers(rounds),
     "minimal": lambda rounds, _: _size("minimal", rounds),
-    "base": lambda rounds, _: _size("base", rounds),
+    "base": lambda rounds, _: _size("base", rounds) | _base_vlm(),
 }
 
 

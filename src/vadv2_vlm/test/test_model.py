@@ -108,9 +108,12 @@ def test_training_and_the_road_see_the_same_numbers(directory):
 def test_it_learns_two_scenes_and_says_them(directory, tmp_path):
     model = make_model(directory)
     model.requires_grad_(True)
-    tokens, texts = batch(model)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for _ in range(150):
+    frames, samples = truths()
+    samples = [replace(t, scene="", trace="") for t in samples]
+    texts = stack_texts([training_text(model.language, model.slots.count, t) for t in samples], 0)
+    tokens = token_batch([scene_slots(t, model.slots) for t in frames])
+    optimiser = torch.optim.AdamW(model.parameters(), lr=4e-3)
+    for _ in range(80):
         losses = model(tokens, texts).losses
         optimiser.zero_grad()
         sum(losses.values()).backward()
@@ -122,7 +125,6 @@ def test_it_learns_two_scenes_and_says_them(directory, tmp_path):
     }
     save_vlm(tmp_path / "vlm", model, "vlm-two-scenes", "seeded")
     reasoner = Reasoner(tmp_path / "vlm", VlmConfig())
-    frames, samples = truths()
     for frame, truth in zip(frames, samples, strict=True):
         blank = reasoner.reason(frame, truth.command, seconds=0.0)
         said = reasoner.reason(frame, truth.command, [replace(blank, intent=i) for i in truth.past])

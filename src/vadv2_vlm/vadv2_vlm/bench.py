@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
 from vadv2_core.command import DrivingCommand
 from vadv2_core.ego import EgoState
@@ -139,7 +140,7 @@ def measure(directory: Path | None = None, config: VlmConfig | None = None, runs
         text60_wall_ms=grammar[1],
         text60_free_cpu_ms=free[0],
         parameters=parameters,
-        embedding_flops=2 * parameters * prompt_tokens,
+        embedding_flops=2 * (parameters - reasoner.language.embeddings.weight.numel()) * prompt_tokens,
         prompt_tokens=prompt_tokens,
         peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0,
         precision=config.precision,
@@ -174,3 +175,44 @@ def write_tokens(
         return
     for _ in range(count):
         reasoner.language.proceed(state, [int(reasoner.language.logits(state.hidden)[0].argmax())])
+
+
+def base_size(prompt_tokens: int = 160) -> dict[str, int]:
+    """Parameters and operations of the reasoner that `base` is meant for: a Qwen3-VL of 2 B, built without weights.
+
+    Args:
+        prompt_tokens: Tokens of the prefill behind the token door.
+
+    Returns:
+        ``vlm_parameters``, of which ``vlm_parameters_text`` run behind the token door, and ``vlm_embedding_flops``.
+    """
+    text = {
+        "vocab_size": 151_936,
+        "hidden_size": 2048,
+        "intermediate_size": 6144,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "tie_word_embeddings": True,
+    }
+    vision = {
+        "depth": 24,
+        "hidden_size": 1024,
+        "intermediate_size": 4096,
+        "num_heads": 16,
+        "out_hidden_size": 2048,
+        "deepstack_visual_indexes": [5, 11, 17],
+    }
+    with torch.device("meta"):
+        model = Qwen3VLForConditionalGeneration(
+            Qwen3VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=True)
+        )
+    decoder: Any = model.get_decoder()
+    running = sum(p.numel() for p in decoder.parameters())
+    layers = running - decoder.embed_tokens.weight.numel()
+    return {
+        "vlm_parameters": sum(p.numel() for p in model.parameters()),
+        "vlm_parameters_text": running,
+        "vlm_embedding_flops": 2 * layers * prompt_tokens,
+    }
