@@ -223,6 +223,25 @@ def test_backends_agree(name, backend, tmp_path, tokens, command):
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("name", ["truncated_diffusion", "minimal"])
+def test_the_network_compiles_as_one_graph(name, tokens, command):
+    import torch
+
+    from vadv2_planner.backends import FIELDS, Graph
+    from vadv2_planner.batch import make_batch
+
+    network = make_network(name)
+    graph = Graph(network, network.plan_of("as_intended", 2)).eval()
+    batch = make_batch(tokens, tokens.ego, command, None, None, 0.0, 256)
+    inputs = (*(getattr(batch, f) for f in FIELDS), torch.randn(1, *network.noise_shape))
+    with torch.no_grad():
+        wanted = graph(*inputs)
+        got = torch.compile(graph, backend="aot_eager", fullgraph=True, dynamic=False)(*inputs)
+    assert torch.allclose(wanted[0], got[0], atol=1e-3)
+    assert torch.allclose(wanted[1], got[1], atol=1e-4)
+
+
+@pytest.mark.long
 def test_vanilla_diffusion_answers(tokens, command):
     planner = make_planner(None, PlannerConfig(planner="vanilla_diffusion"))
     out = planner.plan(tokens, tokens.ego, command, None, None)

@@ -37,26 +37,6 @@ class Runner(Protocol):
         ...
 
 
-class TorchRunner:
-    """Eager torch; on a CUDA device the same code there."""
-
-    def __init__(self, network: PlannerNetwork, plan: SamplerPlan, device: str) -> None:
-        try:
-            self._device = torch.device(device)
-            self._network = network.to(self._device).eval()
-        except (RuntimeError, AssertionError) as error:
-            raise InputError(
-                f"device {device!r}: {str(error).splitlines()[0]}", "planner", "cpu or a CUDA device"
-            ) from None
-        self._plan = plan
-
-    def run(self, batch: PlannerBatch, noise: Tensor) -> Arrays:
-        """See `Runner.run`."""
-        with torch.inference_mode():
-            said = self._network.propose(batch.to(self._device), noise.to(self._device), self._plan)
-            return said.waypoints.float().cpu().numpy(), said.logits.float().cpu().numpy()
-
-
 class Graph(nn.Module):
     """A network and its sampler as one function of plain tensors, for export."""
 
@@ -68,6 +48,28 @@ class Graph(nn.Module):
         """`FIELDS` and noise to waypoints and logits."""
         said = self.network.propose(PlannerBatch(*inputs[:-1]), inputs[-1], self.plan)
         return said.waypoints, said.logits
+
+
+class TorchRunner:
+    """Eager torch; on a CUDA device `torch.compile` with CUDA graphs, because shapes never change."""
+
+    def __init__(self, network: PlannerNetwork, plan: SamplerPlan, device: str) -> None:
+        try:
+            self._device = torch.device(device)
+            graph = Graph(network.to(self._device).eval(), plan).eval()
+        except (RuntimeError, AssertionError) as error:
+            raise InputError(
+                f"device {device!r}: {str(error).splitlines()[0]}", "planner", "cpu or a CUDA device"
+            ) from None
+        cuda = self._device.type == "cuda"
+        self._graph = torch.compile(graph, mode="reduce-overhead", dynamic=False) if cuda else graph
+
+    def run(self, batch: PlannerBatch, noise: Tensor) -> Arrays:
+        """See `Runner.run`."""
+        inputs = (*(getattr(batch, name) for name in FIELDS), noise)
+        with torch.inference_mode():
+            waypoints, logits = self._graph(*(tensor.to(self._device) for tensor in inputs))
+            return waypoints.float().cpu().numpy(), logits.float().cpu().numpy()
 
 
 def graph_key(network: PlannerNetwork, plan: SamplerPlan, batch: PlannerBatch) -> str:

@@ -7,6 +7,7 @@ steps, prediction of the clean sample, clipping to [-1, 1], "leading" spacing an
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -44,6 +45,7 @@ class NoiseSchedule:
 
     def __init__(self) -> None:
         self.alphas_cumprod = _alphas_cumprod()
+        self._alphas = tuple(float(a) for a in self.alphas_cumprod)
         self.timesteps: tuple[int, ...] = ()
         self._stride = 1
         self.set_timesteps(TRAIN_STEPS)
@@ -57,12 +59,12 @@ class NoiseSchedule:
 
     def alpha(self, t: int) -> float:
         """Cumulated alpha at ``t``; one before the first step."""
-        return 1.0 if t < 0 else float(self.alphas_cumprod[t])
+        return 1.0 if t < 0 else self._alphas[t]
 
     def add_noise(self, clean: TensorOrArray, noise: TensorOrArray, t: int) -> TensorOrArray:
         """``sqrt(alpha_t) clean + sqrt(1 - alpha_t) noise`` for one t."""
         a = self.alpha(t)
-        return clean * float(np.sqrt(a)) + noise * float(np.sqrt(1.0 - a))
+        return clean * math.sqrt(a) + noise * math.sqrt(1.0 - a)
 
     def add_noise_batch(self, clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """`add_noise` with one t a sample: clean and noise (B, ...), t (B,) int64."""
@@ -82,8 +84,8 @@ class NoiseSchedule:
         """
         a = self.alpha(t)
         b = self.alpha(t - self._stride if previous is None else previous)
-        noise = (sample - clean * float(np.sqrt(a))) * float(1.0 / np.sqrt(1.0 - a))
-        return clean.clip(-1.0, 1.0) * float(np.sqrt(b)) + noise * float(np.sqrt(1.0 - b))
+        noise = (sample - clean * math.sqrt(a)) * (1.0 / math.sqrt(1.0 - a))
+        return clean.clip(-1.0, 1.0) * math.sqrt(b) + noise * math.sqrt(1.0 - b)
 
 
 @dataclass(frozen=True, slots=True)
