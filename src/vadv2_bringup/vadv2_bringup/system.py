@@ -83,6 +83,7 @@ TOPICS: dict[str, dict[str, str]] = {
         "~/input/trajectory_candidates": "trajectory_candidates",
         "~/output/vehicle_command": "vehicle_command",
         "~/output/drive_status": "drive_status",
+        "~/output/command": "command",
     },
 }
 """Private name to public name, by node; the cameras' are added from the rig."""
@@ -298,6 +299,8 @@ def describe_system(driver: DriverConfig | None = None, options: SystemOptions |
         topics = dict(TOPICS[name])
         if name == "perception":
             topics |= camera_topics(config.cameras, config.image_transport, config.rig_file)
+        if name == "control" and interface.command != "vadv2":
+            config = replace(config, command_type=interface.command)
         parameters = {**changed(config), "autostart": options.autostart, "use_sim_time": options.use_sim_time}
         files = [str(CONFIG / f"{name}.param.yaml")]
         nodes.append(

@@ -25,6 +25,7 @@ from vadv2_ros.conversions import (
 )
 from vadv2_ros.diagnostics import Health, Level
 from vadv2_ros.standard_messages import ego_state_from_odometry
+from vadv2_ros.vehicle_commands import OWN, CommandAdapter
 from vadv2_ros.worker_node import WorkerNode, run_node
 
 _ERRORS = (DriveState.EMERGENCY, DriveState.SOFT_STOP)
@@ -46,6 +47,10 @@ class ControlNode(WorkerNode[ControlNodeConfig, Stamp]):
         self._status: DriveStatus | None = None
         self._has_can = False
         self._command_output = self.advertise(messages.VehicleCommand, "output/vehicle_command", qos.STAGE)
+        self._adapter: CommandAdapter | None = None
+        if config.command_type != OWN:
+            self._adapter = CommandAdapter(config.command_type, config.vehicle)
+            self._foreign_output = self.advertise(self._adapter.message_type, "output/command", qos.STAGE)
         self._status_output = self.advertise(messages.DriveStatus, "output/drive_status", qos.STAGE)
         self.listen(Odometry, "odometry", self._on_odometry, qos.ODOMETRY)
         self.listen(messages.EgoState, "ego_state", self._on_ego_state, qos.ODOMETRY)
@@ -85,7 +90,9 @@ class ControlNode(WorkerNode[ControlNodeConfig, Stamp]):
             self.counters["steps_without_odometry"] += 1
             return
         command, self._status = self._controller.step(self._plan, ego, item)
-        self.send(self._command_output, vehicle_command_to_message, command)
+        sent = self.send(self._command_output, vehicle_command_to_message, command)
+        if sent and self._adapter is not None and self._status.engaged:
+            self._foreign_output.publish(self._adapter.message(command))
         self.send(self._status_output, drive_status_to_message, self._status)
 
     def forget(self) -> None:

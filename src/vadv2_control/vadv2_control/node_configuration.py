@@ -17,6 +17,11 @@ class ControlNodeConfig:
     in_step: bool = parameter(
         False, "Replay: one control step a plan, at the plan's stamp; otherwise every period of the clock."
     )
+    command_type: str = parameter(
+        "vadv2",
+        "Also publish the command in this form on ~/output/command, while engaged.",
+        choices=("vadv2", "twist", "ackermann", "autoware", "carla"),
+    )
     controller: ControlConfig = field(default_factory=ControlConfig)
     vehicle: VehicleConfig = field(default_factory=VehicleConfig)
     odometry: OdometryConfig = field(default_factory=OdometryConfig)
