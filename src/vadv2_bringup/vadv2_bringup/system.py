@@ -51,7 +51,9 @@ TOPICS: dict[str, dict[str, str]] = {
     "perception": {
         "~/input/odometry": "odometry",
         "~/input/ego_state": "ego_state",
+        "~/input/trajectory": "trajectory",
         "~/output/scene_tokens": "scene_tokens",
+        "~/debug/overlay": "overlay",
     },
     "vlm": {
         "~/input/scene_tokens": "scene_tokens",

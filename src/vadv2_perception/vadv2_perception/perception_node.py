@@ -16,14 +16,16 @@ from vadv2_msgs import msg as messages
 from vadv2_core.camera import CameraRig, load_rig
 from vadv2_core.ego import EgoState
 from vadv2_core.odometry import OdometryBuffer
+from vadv2_core.trajectory import Trajectory
 from vadv2_perception.encoder import SceneEncoder
 from vadv2_perception.frame_assembler import FrameAssembler, PendingFrame
 from vadv2_perception.node_configuration import PerceptionNodeConfig
+from vadv2_perception.overlay import draw_overlay
 from vadv2_ros import qos
-from vadv2_ros.conversions import ego_state_from_message, scene_tokens_to_message
+from vadv2_ros.conversions import ego_state_from_message, scene_tokens_to_message, trajectory_from_message
 from vadv2_ros.diagnostics import Health, Level
-from vadv2_ros.fields import stamp_from_time
-from vadv2_ros.images import rgb_from_message
+from vadv2_ros.fields import BASE_FRAME, stamp_from_time
+from vadv2_ros.images import image_from_rgb, rgb_from_message
 from vadv2_ros.mounting import RigListener, transforms_type
 from vadv2_ros.standard_messages import ego_state_from_odometry
 from vadv2_ros.worker_node import WorkerNode, run_node
@@ -52,6 +54,9 @@ class PerceptionNode(WorkerNode[PerceptionNodeConfig, _Work]):
         self._assembler: FrameAssembler | None = None
         self._has_can = False
         self._output = self.advertise(messages.SceneTokens, "output/scene_tokens", qos.STAGE)
+        self._overlay = self.advertise(Image, "debug/overlay", qos.IMAGE)
+        self._plan: Trajectory | None = None
+        self.listen(messages.Trajectory, "trajectory", self._on_trajectory, qos.STAGE)
         self.listen(Odometry, "odometry", self._on_odometry, qos.ODOMETRY)
         self.listen(messages.EgoState, "ego_state", self._on_ego_state, qos.ODOMETRY)
         if config.rig_file:
@@ -86,6 +91,10 @@ class PerceptionNode(WorkerNode[PerceptionNodeConfig, _Work]):
         self._has_can = True
         self._odometry.push(ego_state_from_message(message))
 
+    def _on_trajectory(self, message: Any) -> None:
+        if self._overlay.get_subscription_count():
+            self._plan = trajectory_from_message(message)
+
     def _poll(self) -> None:
         if self._assembler is None or not self.is_active:
             return
@@ -102,12 +111,17 @@ class PerceptionNode(WorkerNode[PerceptionNodeConfig, _Work]):
         assert self._assembler is not None, "a frame comes from an assembler"
         self.follow_time(item.pending.stamp)
         frame = self._assembler.assemble(item.pending, item.ego.speed)
-        if frame is not None:
-            self.send(self._output, scene_tokens_to_message, self._encoder.encode(frame, item.ego))
+        if frame is None:
+            return
+        tokens = self._encoder.encode(frame, item.ego)
+        if self.send(self._output, scene_tokens_to_message, tokens) and self._overlay.get_subscription_count():
+            picture = draw_overlay(frame, tokens, self._plan)
+            self._overlay.publish(image_from_rgb(picture, frame.stamp, BASE_FRAME))
 
     def forget(self) -> None:
         """History does not outlive a jump of time."""
         self._encoder.reset()
+        self._plan = None
 
     def reconfigure(self, config: PerceptionNodeConfig) -> None:
         """Thresholds of the frame assembler and the encoder."""
