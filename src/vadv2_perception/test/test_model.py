@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from vadv2_core.camera import CameraRig
+from vadv2_core.errors import InputError
 from vadv2_perception.backbone import feature_channels, make_backbone
 from vadv2_perception.configuration import ARCHITECTURES, BACKBONES, EncoderModelConfig
 from vadv2_perception.image_tokens import HistoryFusion
@@ -245,6 +247,23 @@ def test_every_backbone_gives_a_pyramid(name: str) -> None:
     if name != "vit_b":
         assert [64 // rows for _, rows, _ in maps] == [8, 16, 32]
     assert backbone.early() or name == "pp_lcnet"
+
+
+def test_backbone_weights_of_a_local_directory(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(5)
+    own = transformers.ResNetBackbone(
+        transformers.ResNetConfig(
+            depths=[1, 1, 1, 1], hidden_sizes=[8, 16, 24, 32], embedding_size=8, layer_type="basic"
+        )
+    )
+    own.save_pretrained(tmp_path)
+    backbone = make_backbone("resnet18", str(tmp_path))
+    assert [f.shape[1] for f in backbone(torch.zeros(1, 3, 64, 96))] == [16, 24, 32]
+    name = "net.embedder.embedder.convolution.weight"
+    assert torch.equal(backbone.state_dict()[name], own.state_dict()[name.removeprefix("net.")])
+    with pytest.raises(InputError, match="nowhere"):
+        make_backbone("resnet18", str(tmp_path / "nowhere"))
 
 
 def test_architectures_differ_in_their_backbones() -> None:

@@ -16,9 +16,13 @@ IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 
 
+def _transformers() -> Any:
+    return importlib.import_module("transformers")
+
+
 def _auto_config(name: str) -> Any:
     """The transformers configuration of a backbone by its name here: sizes of the papers' tables."""
-    transformers: Any = importlib.import_module("transformers")
+    transformers = _transformers()
 
     pyramid = {"out_features": ["stage2", "stage3", "stage4"]}
     if name in ("resnet18", "resnet34"):
@@ -32,6 +36,18 @@ def _auto_config(name: str) -> Any:
     return transformers.Dinov2Config(patch_size=16, image_size=224, out_features=["stage4", "stage8", "stage12"])
 
 
+def _loaded(source: str, out_features: list[str]) -> Any:
+    """A pretrained backbone. AutoBackbone.from_pretrained itself asks the hub even for a directory; its parts do not."""
+    transformers = _transformers()
+    mapping = importlib.import_module("transformers.models.auto.modeling_auto").MODEL_FOR_BACKBONE_MAPPING
+    try:
+        config = transformers.AutoConfig.from_pretrained(source, out_features=out_features)
+        return mapping[type(config)].from_pretrained(source, config=config, use_safetensors=True)
+    except (OSError, ValueError, KeyError) as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(said, source, "a directory or hub name of a backbone that AutoBackbone knows") from None
+
+
 class AutoPyramid(nn.Module):
     """A transformers backbone as a pyramid of three feature maps, on images in 0 .. 255.
 
@@ -42,15 +58,10 @@ class AutoPyramid(nn.Module):
 
     def __init__(self, name: str, source: str = "") -> None:
         super().__init__()
-        auto: Any = importlib.import_module("transformers").AutoBackbone
         config = _auto_config(name)
-        if source:
-            try:
-                self.net = auto.from_pretrained(source, out_features=config.out_features, use_safetensors=True)
-            except (OSError, ValueError) as error:
-                raise InputError(str(error).splitlines()[0], source, "a directory or hub name of a backbone") from None
-        else:
-            self.net = auto.from_config(config)
+        self.net: Any = (
+            _loaded(source, config.out_features) if source else _transformers().AutoBackbone.from_config(config)
+        )
         self.channels: tuple[int, ...] = tuple(self.net.channels)
         mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
         self.register_buffer("mean", mean.view(1, 3, 1, 1), persistent=False)
