@@ -314,11 +314,12 @@ class GateKeeper:
             cause = Cause.EMERGENCY_VEHICLE if subject.blue_light else Cause.YIELD
             if worst is None or hold < worst.s:
                 worst = Gate(hold, cause, subject.id)
-        if worst is None:
-            memory.waiting.pop(connector.id, None)
-            return []
         if standing:
             memory.waiting.setdefault(connector.id, now)
+        elif ego.speed > 1.5:
+            memory.waiting.pop(connector.id, None)
+        if worst is None:
+            return []
         return [worst]
 
     def _comes(
@@ -360,6 +361,9 @@ class GateKeeper:
                 continue
             still = now - memory.still.get(agent.id, now) if speed < 0.3 else 0.0
             if still > 3.0 and (waited > 4.0 or not goes_first) and to_zone > 0.0:
+                continue
+            # Who yields stands for somebody: after a moment, take it that it is for the ego.
+            if agent.intention is AgentIntention.YIELDS and speed < 0.6 and to_zone > 0.0 and waited > 1.5:
                 continue
             if not on_it and speed < 0.5 and (to_zone > 12.0 or agent.intention is AgentIntention.YIELDS):
                 continue
