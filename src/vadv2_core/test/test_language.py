@@ -124,7 +124,7 @@ def test_zones():
     assert zone_of(20.0, 6.0) is Zone.AHEAD_LEFT
     assert zone_of(0.0, -3.0) is Zone.RIGHT
     assert zone_of(-20.0, -6.0) is Zone.BEHIND_RIGHT
-    assert zones_near(20.0, 3.1) == {Zone.AHEAD, Zone.AHEAD_LEFT}
+    assert zones_near(20.0, 2.2) == {Zone.AHEAD, Zone.AHEAD_LEFT}
 
 
 def test_motions():

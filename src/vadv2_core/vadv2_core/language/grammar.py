@@ -139,7 +139,7 @@ class Template:
 
     @cached_property
     def pieces(self) -> tuple[str | tuple[str, Slot], ...]:
-        """The text in order: literal words, and (field, slot) where a value is said; for decoders that must follow it."""
+        """The text in order: literal words, and (field, slot) where a value is said; for decoders to follow."""
         found: list[str | tuple[str, Slot]] = []
         last = 0
         for match in _SLOT.finditer(self.text):

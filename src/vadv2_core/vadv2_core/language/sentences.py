@@ -168,7 +168,7 @@ _SENTENCES: tuple[Patterns, ...] = (
             "{cls:the} {zone} {intention:does}",
             "{cls:the} {zone} will [soon |probably |likely ]{intention:do}",
             "{cls:the} {zone} is (about|going|expected|likely) to {intention:do}",
-            "(we expect|expect|i expect|we think) {cls:the} {zone} to {intention:do}",
+            "(we expect|expect|i expect|one expects) {cls:the} {zone} to {intention:do}",
             "(it seems|it looks as if|we think|probably|it appears that) {cls:the} {zone} {intention:does}",
             "{zone} {cls:a} {intention:does}",
             "{zone} {cls:a} will [soon |probably ]{intention:do}",

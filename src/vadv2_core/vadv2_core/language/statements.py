@@ -196,9 +196,10 @@ def speed_agrees(spoken: int, speed: float) -> bool:
 def zone_of(x: float, y: float) -> Zone:
     """The zone of a point in base_link: a corridor ahead and behind, a band beside, corners between.
 
-    Ahead is a corridor 4 m wide that opens by 0.1 m a metre; beside is from 4 m behind the rear axle to 5 m before it.
+    Ahead is a corridor 3 m wide that opens by 0.1 m a metre from 10 m on; beside is from 4 m behind the rear axle to
+    5 m before it.
     """
-    in_corridor = abs(y) <= 2.0 + 0.1 * max(abs(x) - 10.0, 0.0)
+    in_corridor = abs(y) <= 1.5 + 0.05 * max(abs(x) - 10.0, 0.0)
     left = y > 0.0
     if -4.0 <= x <= 5.0 and not (in_corridor and x > 3.0):
         return Zone.LEFT if left else Zone.RIGHT

@@ -33,7 +33,15 @@ from vadv2_core.language.statements import (
 )
 from vadv2_core.scene import RoadMap, Scene
 from vadv2_core.stamps import Stamp
-from vadv2_core.taxonomy import AgentClass, AgentIntention, Cause, DrivingAction, EdgeCaseFlag, SignalState
+from vadv2_core.taxonomy import (
+    STATIC_CLASSES,
+    AgentClass,
+    AgentIntention,
+    Cause,
+    DrivingAction,
+    EdgeCaseFlag,
+    SignalState,
+)
 from vadv2_sim.narrator.edge_cases import edge_cases
 from vadv2_sim.narrator.facts import SceneFacts, SeenAgent, Visibility
 
@@ -153,26 +161,35 @@ class Narrator:
             said.append(StopControlStatement(facts.stop_control[0], spoken_distance(facts.stop_control[1])))
         if facts.closure is not None:
             said.append(ClosureStatement(spoken_distance(facts.closure)))
-        ranked = self._ranked(facts, subject)
-        things = dict.fromkeys(_object(s) for s in ranked if s.agent.cls)
-        said += list(things)[: self._objects]
-        movers = (s for s in ranked if s.agent.intention not in (AgentIntention.UNKNOWN, AgentIntention.KEEPS))
-        said += [_intention(s) for s in movers if s.agent.cls and s.agent.intention is not AgentIntention.PARKED][:1]
+        told = self._told(facts, subject)
+        things = dict.fromkeys(_object(s) for s in told)
+        said += list(things)
+        quiet = (AgentIntention.UNKNOWN, AgentIntention.KEEPS, AgentIntention.PARKED)
+        said += [_intention(s) for s in told if s.agent.intention not in quiet][:1]
         if not things:
             said.append(ClearStatement(spoken_distance(_floor_clear(facts.clear))))
         return said
 
-    def _ranked(self, facts: SceneFacts, subject: SeenAgent | None) -> list[SeenAgent]:
-        def weight(seen: SeenAgent) -> float:
-            behind = 15.0 if seen.x < -2.0 else 0.0
-            dull = 12.0 if seen.agent.intention is AgentIntention.PARKED else 0.0
-            near = -20.0 if seen.in_the_way(40.0) else 0.0
-            crossing = -10.0 if seen.agent.intention is AgentIntention.CROSSES and seen.x > 0.0 else 0.0
-            blue = -15.0 if seen.agent.blue_light else 0.0
-            chosen = -1000.0 if seen is subject else 0.0
-            return seen.distance + behind + dull + near + crossing + blue + chosen
+    def _told(self, facts: SceneFacts, subject: SeenAgent | None) -> list[SeenAgent]:
+        """Who is worth a sentence, the most important first; of cones and the like one stands for all."""
 
-        return sorted(facts.agents, key=weight)
+        def weight(seen: SeenAgent) -> float:
+            agent = seen.agent
+            behind = 15.0 if seen.x < -2.0 else 0.0
+            dull = 12.0 if agent.intention is AgentIntention.PARKED and agent.cause is not Cause.ACCIDENT else 0.0
+            near = -20.0 if seen.in_the_way(40.0) else 0.0
+            crossing = -10.0 if agent.intention is AgentIntention.CROSSES and seen.x > 0.0 else 0.0
+            rare = -15.0 if agent.blue_light or agent.cause is Cause.ACCIDENT else 0.0
+            chosen = -1000.0 if seen is subject else 0.0
+            return seen.distance + behind + dull + near + crossing + rare + chosen
+
+        told: list[SeenAgent] = []
+        for seen in sorted(facts.agents, key=weight):
+            still = seen.agent.cls in STATIC_CLASSES
+            repeated = any(t.agent.cls is seen.agent.cls for t in told) if still else False
+            if seen.agent.cls and not repeated and len(told) < self._objects:
+                told.append(seen)
+        return told
 
     def _subject(self, facts: SceneFacts, decision: Decision | None) -> SeenAgent | None:
         if decision is None or decision.subject_agent_id is None:
