@@ -25,7 +25,14 @@ ACTIONS = {  # steering, acceleration
     "right": (-0.06, 0.0),
 }
 CONFIG = ModelConfig(
-    token_channels=8, query_channels=16, aux_channels=8, reasoning_channels=32, width=64, heads=4, ffn=128
+    token_channels=8,
+    query_channels=16,
+    aux_channels=8,
+    reasoning_channels=32,
+    width=64,
+    heads=4,
+    ffn=128,
+    reasoning_dropout=0.1,
 )
 
 
@@ -75,9 +82,9 @@ def fitted(condition):
     nowhere = torch.zeros(len(names), 1, 2, 2), torch.zeros(len(names), 1), torch.zeros(len(names), 1)
     targets = PlannerTargets(truth, torch.ones(len(names), 80), *nobody, *nowhere)
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
-    for step in range(160):
+    for step in range(220):
         for group in optimizer.param_groups:
-            group["lr"] = 2e-3 * min(1.0, (step + 1) / 20) * (1 - step / 165)
+            group["lr"] = 2e-3 * min(1.0, (step + 1) / 20) * (1 - step / 225)
         batch = condition(inputs(len(names), step), names)
         losses = planning_losses(
             network, network(batch), batch, targets, PlanningLossConfig(alignment=0.0), VehicleConfig()

@@ -167,7 +167,10 @@ def _way(scene: Scene) -> Array | None:
     if scene.route is None or len(scene.route.points) < 2:
         return None
     way = scene.ego.pose.inverse_transform(scene.route.points)
-    return way if arc_length(way)[-1] > 1.0 else None
+    # Distances along the way are from the ego's rear axle on.
+    (here,), _ = project_to_polyline(way, [[0.0, 0.0]])
+    way = np.vstack([point_at(way, here), way[arc_length(way) > here + 0.05]])
+    return way if len(way) >= 2 and arc_length(way)[-1] > 1.0 else None
 
 
 def _nearest_agents(scene: Scene, visible: Visibility, count: int) -> list[Agent]:
