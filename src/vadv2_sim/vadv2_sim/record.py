@@ -313,13 +313,17 @@ def _done(folder: Path) -> dict[str, DriveOutcome]:
     found: dict[str, DriveOutcome] = {}
     if not path.exists():
         return found
-    for line in path.read_text().splitlines():
+    text = path.read_text()
+    if text and not text.endswith("\n"):
+        with path.open("a") as out:  # the line a kill cut short must not swallow the next one
+            out.write("\n")
+    for line in text.splitlines():
         try:
             values = json.loads(line)
             order = DriveOrder(**values.pop("order"))
             outcome = DriveOutcome(order, **{**values, "events": tuple(values["events"])})
         except (ValueError, KeyError, TypeError):
-            continue  # the line a kill cut short; its drive is made again
+            continue  # its drive is made again
         if outcome.reason == "no_place" or (folder / order.file).exists():
             found[order.file] = outcome
     return found
