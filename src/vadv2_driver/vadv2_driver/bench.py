@@ -197,7 +197,7 @@ def _backbones(rounds: int) -> Table:
         config = PerceptionConfig(cache_directory=str(Path(".vadv2") / "bench"))
         image, _ = make_networks(LoadedEncoder(model, name, f"bench-backbone-{name}"), cameras, config)
         count = max(3, rounds // 8) if name == "vit_b" else max(5, rounds // 3)
-        cpu, _ = _timed(lambda _, run=image: run(inputs), count, 2)  # type: ignore[misc]
+        cpu, _ = _timed(lambda _, run=image, given=inputs: run(given), count, 2)  # type: ignore[misc]
         table[name] = {
             "image_half_cpu_ms": _rounded(np.median(cpu)),
             "backbone_parameters": sum(p.numel() for p in model.backbone.parameters()),

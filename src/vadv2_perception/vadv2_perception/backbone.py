@@ -37,7 +37,7 @@ def _auto_config(name: str) -> Any:
 
 
 def _loaded(source: str, out_features: list[str]) -> Any:
-    """A pretrained backbone. AutoBackbone.from_pretrained itself asks the hub even for a directory; its parts do not."""
+    """A pretrained backbone, by AutoBackbone's parts: its own from_pretrained asks the hub even for a directory."""
     transformers = _transformers()
     mapping = importlib.import_module("transformers.models.auto.modeling_auto").MODEL_FOR_BACKBONE_MAPPING
     try:
