@@ -166,7 +166,7 @@ class BagReader:
             raise InputError(f"breaks off: {_first_line(error)}", str(self.path), "a whole bag") from None
 
     def messages(self, *topics: str) -> Iterator[tuple[str, Stamp, Any]]:
-        """(topic, time of recording, message) of the named topics in order of recording; nothing where none is named."""
+        """(topic, time of recording, message) of the named topics in order of recording; none where none is named."""
         for topic, kind, stamp, data in self.serialized(*topics) if topics else ():
             yield topic, stamp, self.deserialized(data, kind, topic)
 
@@ -229,6 +229,24 @@ class BagReader:
             except InputError as error:
                 raise InputError(error.what, f"{self.path}: {error.where}", error.expected) from None
         return CameraRig(tuple(cameras))
+
+    def check(self) -> None:
+        """Look whether every camera has a mounting and a first image that can be read and has the announced size.
+
+        Raises:
+            InputError: naming the camera and what is wrong.
+        """
+        for camera in self.rig.cameras:
+            if camera.name not in self.topics.images:
+                continue
+            topic = self.topics.images[camera.name]
+            first = next(self.messages(topic), None)
+            if first is None:
+                raise InputError(f"{topic}: no image of camera {camera.name!r}", str(self.path), "at least one")
+            image = rgb_from_message(first[2], f"{self.path}: {topic}")
+            if image.shape[:2] != (camera.height, camera.width):
+                found = f"{topic}: image is {image.shape[1]}x{image.shape[0]}"
+                raise InputError(found, str(self.path), f"{camera.width}x{camera.height} as its calibration says")
 
     def odometry(self) -> list[EgoState]:
         """Every odometry state in order of time, acceleration fitted.

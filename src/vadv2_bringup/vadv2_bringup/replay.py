@@ -126,7 +126,9 @@ def replay(bag: Path, out: Path, options: ReplayOptions) -> dict[str, Any]:
         anchor = next(iter(reader.topics.images.values()))
         frames = next(t.count for t in reader.info() if t.topic == anchor)
         total = min(frames, options.frames or frames)
-        reader.rig  # noqa: B018 - a bag without calibration ends here, before anything is started
+        # What is wrong with the bag is said before anything is started.
+        reader.check()
+        reader.odometry()
         with DriveRecord(out, options.title, frames=total) as record, progress_bar("driving", total) as advance:
             if options.in_process:
                 from vadv2_bringup.replay_in_process import replay_in_process

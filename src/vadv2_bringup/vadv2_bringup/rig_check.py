@@ -109,7 +109,8 @@ def in_words(finding: CameraFinding) -> str:
     if finding.wrong:
         mended = f"turned by {turn[1]:+.1f} deg it would be {finding.error_after:.2f} deg off"
         return f"{line}; LOOKS WRONG, mostly {turn[0]}: {mended}"
-    return f"{line}, fits (within {finding.angle:.1f} deg)"
+    untold = f"; its {' and '.join(finding.untold)} cannot be told from these pictures" if finding.untold else ""
+    return f"{line}, fits (within {finding.angle:.1f} deg){untold}"
 
 
 def print_findings(

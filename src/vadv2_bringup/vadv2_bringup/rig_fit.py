@@ -22,7 +22,8 @@ _CLEARLY = 60.0
 _MAX_OFF = np.radians(8.0)
 """Matches further off their epipolar plane are taken for false."""
 _MIN_DEPTH = 1.5
-_MOST_PER_PAIR = 150
+_MOST_PER_PAIR = 100
+_TOLD = np.radians(1.5)
 WRONG_ABOVE = np.radians(1.0)
 """A mounting that needs more than this to agree is called wrong."""
 
@@ -38,6 +39,7 @@ class CameraFinding:
         error_after: The same after the correction.
         roll, pitch, yaw: Correction about base_link's x, y and z that would make it agree, degrees.
         wrong: It disagrees by more than `WRONG_ABOVE`.
+        untold: Axes (roll, pitch, yaw) whose error of 1.5 degrees these pictures would not show.
     """
 
     name: str
@@ -48,6 +50,7 @@ class CameraFinding:
     pitch: float
     yaw: float
     wrong: bool
+    untold: tuple[str, ...]
 
     @property
     def angle(self) -> float:
@@ -106,18 +109,28 @@ def fit_mountings(rig: CameraRig, pairs: list[RayPairs]) -> list[CameraFinding]:
             parts += [np.sqrt(share * _magnitude(e / _RAY_NOISE)) for e in (off, 0.3 * impossible)]
         return np.concatenate(parts)
 
-    fitted = least_squares(residuals, np.full(3 * n, 1e-4), max_nfev=100).x if pairs else np.zeros(3 * n)
+    fitted = least_squares(residuals, np.full(3 * n, 1e-4), max_nfev=40).x if pairs else np.zeros(3 * n)
     corrections = fitted.reshape(n, 3)
 
     def cost(values: Array) -> float:
         return float((residuals(values.ravel()) ** 2).sum())
 
-    best = cost(corrections)
+    def disagreement(values: Array) -> float:
+        return float((residuals(values.ravel())[n:] ** 2).sum())
+
+    best, least = cost(corrections), disagreement(corrections)
     findings = []
     for i in range(n):
         without = corrections.copy()
         without[i] = 0.0
-        findings.append(_finding(rig, pairs, corrections, i, matters=cost(without) > best + _CLEARLY))
+        untold = []
+        for axis, name in enumerate(("roll", "pitch", "yaw")):
+            turned = [corrections.copy() for _ in range(2)]
+            for sign, other in zip((-1.0, 1.0), turned, strict=True):
+                other[i, axis] += sign * _TOLD
+            if min(disagreement(other) for other in turned) < least + _CLEARLY:
+                untold.append(name)
+        findings.append(_finding(rig, pairs, corrections, i, cost(without) > best + _CLEARLY, tuple(untold)))
     return findings
 
 
@@ -126,7 +139,9 @@ def _magnitude(x: Array, softness: float = 1.0) -> Array:
     return np.asarray(np.sqrt(softness**2 + x * x) - softness)
 
 
-def _finding(rig: CameraRig, pairs: list[RayPairs], fitted: Array, i: int, *, matters: bool) -> CameraFinding:
+def _finding(
+    rig: CameraRig, pairs: list[RayPairs], fitted: Array, i: int, matters: bool, untold: tuple[str, ...]
+) -> CameraFinding:
     mine = [p for p in pairs if i in (p.first, p.second)]
     before, after = (
         np.degrees(np.median(np.abs(np.concatenate([epipolar_errors(p, c)[0] for p in mine])))) if mine else 0.0
@@ -135,5 +150,5 @@ def _finding(rig: CameraRig, pairs: list[RayPairs], fitted: Array, i: int, *, ma
     roll, pitch, yaw = (float(v) for v in np.degrees(fitted[i]))
     wrong = matters and bool(np.linalg.norm(fitted[i]) > WRONG_ABOVE)
     return CameraFinding(
-        rig.names[i], sum(len(p.rays_a) for p in mine), float(before), float(after), roll, pitch, yaw, wrong
+        rig.names[i], sum(len(p.rays_a) for p in mine), float(before), float(after), roll, pitch, yaw, wrong, untold
     )
