@@ -27,6 +27,8 @@ def register(app: typer.Typer) -> None:
     evaluate.command("open-loop")(open_loop)
     evaluate.command("logs")(logs)
     evaluate.command("closed-loop")(closed_loop)
+    evaluate.command("bag")(bag)
+    evaluate.command("compare")(compare)
     bench.command("pdms")(bench_pdms)
 
 
@@ -132,6 +134,61 @@ def closed_loop(
         write_json_atomic(out, result)
     if report is not None:
         write_report(report / "report.html", result)
+
+
+def bag(
+    bags: Annotated[list[Path], typer.Argument(help="rosbag2 folders, .mcap or .db3 files.")],
+    out: Annotated[Path, typer.Option(help="Folder for frames.jsonl, summary.json and report.html.")],
+    topic: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map", help="ROLE=/topic: odometry, plan, reasoning, truth_reasoning, status, command, objects, camera."
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 1,
+    ray: Annotated[str, typer.Option(help="Address of a Ray cluster, or local; empty for processes.")] = "",
+) -> None:
+    """Score recorded drives: the plans against what was then driven.
+
+    Topics are found by type, or named by --map. A bag that cannot be scored is left out with its reason (status 2 at
+    the end); a run that was stopped goes on.
+
+    Example: `vadv2 eval bag out/drive/bag --out out/bag_scores --workers 2`
+    """
+    import sys
+
+    from vadv2_core.errors import EXIT_BAD_INPUT
+    from vadv2_eval.bags.report import error_rows
+    from vadv2_eval.bags.score import score_bags
+
+    summary = score_bags(bags, out, topic or (), workers=workers, ray_address=ray)
+    header, rows = error_rows(summary["errors"])
+    typer.echo("| " + " | ".join(header) + " |\n" + "|---" * len(header) + "|")
+    for row in rows:
+        typer.echo("| " + " | ".join(row) + " |")
+    typer.echo(f"{summary['frames']} plans of {len(summary['bags'])} bags: {out / 'report.html'}")
+    for left in summary["left_out"]:
+        sys.stderr.write(f"vadv2: left out: {left['why']}\n")
+    raise typer.Exit(EXIT_BAD_INPUT if summary["left_out"] else 0)
+
+
+def compare(
+    a: Annotated[Path, typer.Argument(help="Folder of one bag run.")],
+    b: Annotated[Path, typer.Argument(help="Folder of another.")],
+    out: Annotated[Path, typer.Option(help="Folder for comparison.json and comparison.html.")],
+) -> None:
+    """Two bag runs side by side: B minus A with intervals, and the frames that differ most.
+
+    Example: `vadv2 eval compare out/before out/after --out out/difference`
+    """
+    from vadv2_eval.bags.compare import compare_runs
+
+    found = compare_runs(a, b, out)
+    typer.echo(f"{found['matched']} frames in both, {found['only_a']} only in A, {found['only_b']} only in B")
+    for name, by_horizon in found["differences"].items():
+        for horizon, value in by_horizon.items():
+            if value is not None:
+                typer.echo(f"{name} {horizon}: {value['mean']:+.4f} m [{value['low']:+.4f}, {value['high']:+.4f}]")
 
 
 def bench_pdms(

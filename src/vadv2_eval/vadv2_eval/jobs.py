@@ -1,8 +1,8 @@
 """Many independent jobs on this machine's processes or on a Ray cluster, into one store that survives a kill.
 
 A job is a key and a JSON-plain argument; its function is named ``module:function`` so that a fresh process finds it.
-Every job runs in a worker process of its own kind (never in the parent), so results do not depend on the number of
-workers. A worker that dies is replaced and its job tried again; a finished key is never run or counted twice.
+Jobs keep nothing between them, so results do not depend on the number of workers. A worker that dies is replaced and
+its job tried again; a finished key is never run or counted twice.
 """
 
 from __future__ import annotations
@@ -135,6 +135,7 @@ def run_jobs(
     workers: int = 1,
     ray_address: str = "",
     label: str = "jobs",
+    isolated: bool = True,
 ) -> None:
     """Run every job that the store does not hold yet.
 
@@ -145,6 +146,7 @@ def run_jobs(
         workers: Processes.
         ray_address: Address of a Ray cluster (``local`` for one on this machine), empty for processes.
         label: Of the progress bar.
+        isolated: Also a single worker is a process of its own; otherwise one worker works in this process.
 
     Raises:
         InputError: for keys that repeat, a missing ray, or a job whose worker died or crashed every time.
@@ -154,7 +156,12 @@ def run_jobs(
         twice = next(k for k in keys if keys.count(k) > 1)
         raise InputError(f"key {twice!r} appears twice", label, "unique keys")
     left = [job for job in jobs if job.key not in store.rows]
-    finished = _by_ray(function, left, ray_address, workers) if ray_address else _by_processes(function, left, workers)
+    if ray_address:
+        finished = _by_ray(function, left, ray_address, workers)
+    elif workers > 1 or isolated:
+        finished = _by_processes(function, left, workers)
+    else:
+        finished = ((job, _attempt(_function(function), job.argument)) for job in left)
     with tqdm(total=len(jobs), initial=len(jobs) - len(left), desc=label, disable=None) as bar:
         for job, row in finished:
             store.add(job.key, row)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vadv2_core.decision import Decision
 from vadv2_core.errors import InputError
+from vadv2_core.geometry import Array, Pose2
 from vadv2_core.language.statements import IntentionStatement
 from vadv2_core.reasoning import Reasoning
 from vadv2_core.scene import RoadMap, Scene
-from vadv2_core.stamps import seconds_between
+from vadv2_core.stamps import NANOSECONDS, Stamp, seconds_between
 from vadv2_core.taxonomy import EdgeCaseFlag
 from vadv2_eval.reasoning.actions import argued_action, driven_action
 from vadv2_eval.reasoning.records import ReasoningRecord
@@ -90,4 +92,23 @@ def _driven(future: Sequence[Scene]) -> tuple[str, ...]:
     poses = np.array([(p.x, p.y, p.yaw) for p in relative])
     times = np.array([seconds_between(future[0].stamp, s.stamp) for s in future])
     longitudinal, lateral = driven_action(times, poses, np.array([s.ego.speed for s in future]))
+    return longitudinal.name, lateral.name
+
+
+def driven_between(pose_at: Callable[[NDArray[np.int64]], Array], stamp: Stamp) -> tuple[str, ...]:
+    """Meta-actions driven in the 4 s after a stamp; empty where less than 3 s are recorded.
+
+    Args:
+        pose_at: Gives (k, 4) x, y, yaw, speed at stamps, NaN outside the recording.
+        stamp: The moment.
+    """
+    times = np.arange(0.0, 4.01, 0.1)
+    rows = pose_at(stamp + np.round(times * NANOSECONDS).astype(np.int64))
+    there = int(np.isfinite(rows).all(axis=1).argmin()) or len(rows)
+    if not np.isfinite(rows[0]).all() or there < 31:
+        return ()
+    rows = np.asarray(rows[:there])
+    origin = Pose2(*(float(v) for v in rows[0, :3]))
+    poses = np.column_stack([origin.inverse_transform(rows[:, :2]), rows[:, 2] - rows[0, 2]])
+    longitudinal, lateral = driven_action(times[:there], poses, rows[:, 3])
     return longitudinal.name, lateral.name

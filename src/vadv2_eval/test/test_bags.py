@@ -1,0 +1,176 @@
+"""Bags whose numbers are known; broken bags are named and the others go on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from made_bags import START, make_bag, plan
+from rosbags.rosbag2 import StoragePlugin
+from typer import Typer
+from typer.testing import CliRunner
+
+from vadv2_core.errors import InputError
+from vadv2_eval import cli
+from vadv2_eval.bags.compare import compare_runs
+from vadv2_eval.bags.recording import CANDIDATES, _plan_of, choose_topics, parse_map, read_recording
+from vadv2_eval.bags.score import read_frames, score_bags
+from vadv2_ros import conversions
+
+
+@pytest.fixture(scope="module")
+def bag(tmp_path_factory):
+    return make_bag(tmp_path_factory.mktemp("bags") / "straight", offset=0.5)
+
+
+@pytest.fixture(scope="module")
+def run(bag, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run")
+    return score_bags([bag], out), out
+
+
+def test_errors_of_a_plan_half_a_metre_to_the_left(run):
+    summary, out = run
+    errors = summary["errors"]
+    for horizon in ("1s", "2s", "3s", "4s", "8s"):
+        assert errors["ade"][horizon]["mean"] == pytest.approx(0.5, abs=1e-6)
+        assert errors["lateral"][horizon]["mean"] == pytest.approx(0.5, abs=1e-6)
+        assert errors["longitudinal"][horizon]["mean"] == pytest.approx(0.0, abs=1e-6)
+        assert errors["heading"][horizon]["mean"] == pytest.approx(0.0, abs=1e-9)
+    assert errors["fde"]["8s"]["count"] == 40 and errors["fde"]["4s"]["count"] == 80
+    assert summary["frames"] == 120 and summary["comfort"]["mean"] == 1.0
+    row = read_frames(out / "frames.jsonl")[30]
+    assert row["time"] == pytest.approx(3.0) and row["conditions"]["motion"] == "driving"
+    assert row["errors"]["lateral"]["4s"] == pytest.approx(0.5)
+    assert row["conditions"]["objects_within_30m"] == 0 and row["conditions"]["weather"] == "DAY"
+
+
+def test_the_best_of_k_modes_and_collisions_with_recorded_objects(run):
+    summary, out = run
+    best = summary["errors"]["min_ade"]
+    assert best["1"]["4s"]["mean"] == pytest.approx(0.5, abs=1e-6) and "5" not in best
+    rows = read_frames(out / "frames.jsonl")
+    hits = [r["collision"]["hit"] for r in rows]
+    assert not hits[0] and hits[40] and rows[40]["collision"]["object"] == "CAR p"
+    assert rows[40]["collision"]["time"] == pytest.approx((58.0 - 3.6 - 32.0) / 8.0, abs=0.11)
+
+
+def test_states_latency_and_agreement(run):
+    summary, _ = run
+    assert summary["seconds_in_state"]["DRIVING"] == pytest.approx(11.9)
+    assert summary["latency_ms"]["plan, recorded after its frame"]["p50"] == pytest.approx(20.0)
+    assert summary["latency_ms"]["planner, its own clock"]["p95"] == pytest.approx(4.0)
+    assert summary["reasoning"]["agrees_with_driven"] == {
+        "mean": 1.0,
+        "low": pytest.approx(0.70, abs=0.02),
+        "high": 1.0,
+        "count": 9,
+    }
+    assert summary["errors"]["ade"]["1s"]["count"] == 110
+
+
+def test_the_report_has_tables_and_plots_and_nothing_from_outside(run):
+    text = (run[1] / "report.html").read_text()
+    assert text.count("data:image/png;base64,") >= 3 and "http" not in text
+    assert "half" not in text and "FDE, m" in text and "Seconds in each state" in text
+
+
+def test_sqlite_and_single_files_are_bags_too(bag, tmp_path):
+    other = make_bag(tmp_path / "lite", seconds=2.0, storage=StoragePlugin.SQLITE3)
+    assert len(read_recording(other).plans) == 20
+    single = next(bag.glob("*.mcap"))
+    assert len(read_recording(single).plans) == 120
+
+
+def test_without_odometry_the_poses_of_the_plans_are_the_truth(tmp_path):
+    recording = read_recording(make_bag(tmp_path / "b", seconds=3.0, leave_out=["/odometry", "/truth/scene"]))
+    assert "poses the plans start from" in recording.truth and not recording.objects
+    assert recording.speeds[5] == pytest.approx(8.0)
+
+
+def test_broken_bags_are_named_and_the_others_go_on(bag, tmp_path):
+    cut = tmp_path / "cut"
+    shutil.copytree(bag, cut)
+    file = next(cut.glob("*.mcap"))
+    file.write_bytes(file.read_bytes()[:4000])
+    no_plan = make_bag(tmp_path / "no_plan", seconds=1.0, leave_out=["/planner/candidates"])
+
+    def back(topic, k, message):
+        if topic == "/odometry" and k == 15:
+            message.header.stamp.sec -= 5
+        return message
+
+    goes_back = make_bag(tmp_path / "back", seconds=2.0, spoil=back)
+    absent = tmp_path / "absent"
+    summary = score_bags([cut, bag, no_plan, goes_back, absent], tmp_path / "out", workers=2)
+    assert [b["frames"] for b in summary["bags"]] == [120]
+    why = {x["bag"].rsplit("/", 1)[-1]: x["why"] for x in summary["left_out"]}
+    assert "cannot be read" in why["cut"] or "breaks off" in why["cut"]
+    assert "no plan" in why["no_plan"] and "--map plan=/topic" in why["no_plan"]
+    assert "/odometry: stamps go back by 5.1" in why["back"] or "stamps go back" in why["back"]
+    assert "is not there" in why["absent"]
+    assert all("\n" not in w for w in why.values())
+    again = score_bags([cut, bag, no_plan, goes_back, absent], tmp_path / "out", workers=1)
+    assert again == summary
+    with pytest.raises(InputError, match="is not there"):
+        score_bags([absent], tmp_path / "out2")
+
+
+def test_bad_plans_are_left_out_by_stamp(tmp_path):
+    def spoil(topic, k, message):
+        if topic == "/planner/candidates":
+            if k == 3:
+                message.points[6] = float("nan")
+            if k == 5:
+                message.points[0], message.points[6] = message.points[6], message.points[0]
+        return message
+
+    summary = score_bags([make_bag(tmp_path / "b", seconds=3.0, spoil=spoil)], tmp_path / "out")
+    assert summary["frames"] == 28
+    why = [x["why"] for x in summary["bags"][0]["left_out"]]
+    assert "is not finite (mode 0, point 1)" in why[0] and "do not rise" in why[1]
+    empty = conversions.candidates_to_message(plan(START, 0.0, points=0))
+    with pytest.raises(InputError, match=r"is empty .*at least one point"):
+        _plan_of(CANDIDATES, empty, conversions)
+
+
+def test_topics_by_type_and_by_map():
+    types = {
+        "/a": "nav_msgs/msg/Odometry",
+        "/b": "vadv2_msgs/msg/TrajectoryCandidates",
+        "/c": "vadv2_msgs/msg/Trajectory",
+    }
+    assert choose_topics(types, {}, "bag") == {"odometry": "/a", "plan": "/b"}
+    assert choose_topics(types, parse_map(["plan=/c"]), "bag")["plan"] == "/c"
+    with pytest.raises(InputError, match="bag: --map plan: /a is nav_msgs/msg/Odometry"):
+        choose_topics(types, {"plan": "/a"}, "bag")
+    for bad in ("plan", "plan=b", "speed=/b"):
+        with pytest.raises(InputError, match="ROLE=/topic"):
+            parse_map([bad])
+
+
+def test_two_runs_side_by_side(run, tmp_path, tmp_path_factory):
+    other = make_bag(
+        tmp_path_factory.mktemp("bags2").parent / run[0]["bags"][0]["bag"].split("/")[-2] / "again", offset=0.8
+    )
+    score_bags([other], tmp_path / "b")
+    rows = read_frames(tmp_path / "b" / "frames.jsonl")
+    name = read_frames(run[1] / "frames.jsonl")[0]["bag"]
+    (tmp_path / "b" / "frames.jsonl").write_text("".join(json.dumps(r | {"bag": name}) + "\n" for r in rows))
+    found = compare_runs(run[1], tmp_path / "b", tmp_path / "difference")
+    assert found["matched"] == 120 and found["only_a"] == 0
+    assert found["differences"]["ADE"]["4s"]["mean"] == pytest.approx(0.3, abs=1e-6)
+    assert found["frames"][0]["difference"] == pytest.approx(0.3, abs=1e-6)
+    assert (tmp_path / "difference" / "comparison.html").stat().st_size > 5000
+    with pytest.raises(InputError, match=r"frames\.jsonl"):
+        compare_runs(run[1], tmp_path, tmp_path / "x")
+
+
+def test_the_command_ends_with_2_where_a_bag_was_left_out(bag, tmp_path):
+    app = Typer()
+    cli.register(app)
+    done = CliRunner().invoke(app, ["eval", "bag", str(bag), str(tmp_path / "none"), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 2, done.output
+    assert "120 plans of 1 bags" in done.output
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["left_out"][0]["why"].endswith("file)")

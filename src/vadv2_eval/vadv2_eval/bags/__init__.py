@@ -1,0 +1,1 @@
+"""Scores of recorded drives: any rosbag2 with a plan and odometry; the odometry is the truth."""
