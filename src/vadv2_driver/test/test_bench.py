@@ -9,6 +9,7 @@ import pytest
 from vadv2_core.errors import InputError
 from vadv2_driver.bench import bench_model, machine
 from vadv2_driver.bench_frames import BenchFrames
+from vadv2_driver.bench_page import write_page
 from vadv2_driver.export import export_model, pictures_of
 
 
@@ -69,3 +70,25 @@ def test_the_bench_has_the_keys_it_promises() -> None:
     assert all(table["denoiser"][f"cpu_ms_{n}"] > 0 for n in (1, 2, 100))
     assert table["base"]["parameters"] > 20e6
     assert table["base"]["flops"] > 1e11
+
+
+def test_a_page_takes_the_tables_between_its_marks(tmp_path: Path) -> None:
+    table = {
+        "machine": machine(),
+        "tiny": {"embedding_cpu_ms": 12.5, "parameters": 1234567},
+        "peers": {"regression": {"planner_cpu_ms": 3.0}, "vocabulary": {"planner_cpu_ms": 7.0}},
+    }
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- bench model -->\nold\n<!-- end -->\nafter\n")
+    write_page(page, table)
+    write_page(page, table)
+    text = page.read_text()
+    assert text.startswith("before\n") and text.endswith("<!-- end -->\nafter\n")
+    assert "old" not in text
+    assert "| reasoning embedding, CPU-ms | 12.5 |" in text
+    assert "1 234 567" in text
+    assert "| vocabulary | 7.0 |" in text
+    assert text.count("### ") == 2
+    page.write_text("no marks")
+    with pytest.raises(InputError, match="no place"):
+        write_page(page, table)

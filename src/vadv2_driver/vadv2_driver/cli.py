@@ -28,6 +28,7 @@ def bench_model(
     json: Annotated[Path | None, typer.Option(help="Write the numbers here.")] = None,
     rounds: Annotated[int, typer.Option(min=3, help="Frames that a median is taken over.")] = 40,
     seconds: Annotated[float, typer.Option(min=2.0, help="Seconds at 10 Hz, with and without the VLM.")] = 20.0,
+    page: Annotated[Path | None, typer.Option(help="Write the tables between the marks of this Markdown page.")] = None,
     sections: Annotated[str, typer.Option(help="Only these, by comma: tiny, latency, encoder, ...")] = "",
 ) -> None:
     """Time the network: image to trajectory, embedding, text, the denoiser, the peers, the other sizes.
@@ -41,6 +42,7 @@ def bench_model(
     from vadv2_core.files import write_json_atomic
     from vadv2_driver.bench import SECTIONS
     from vadv2_driver.bench import bench_model as measure
+    from vadv2_driver.bench_page import write_page
 
     chosen = tuple(s.strip() for s in sections.split(",") if s.strip()) or SECTIONS
     console = Console()
@@ -51,6 +53,8 @@ def bench_model(
         _print_rows(console, values)
     if json is not None:
         write_json_atomic(json, table)
+    if page is not None:
+        write_page(page, table)
 
 
 def _print_rows(console: Any, values: dict[str, Any], indent: str = "  ") -> None:
