@@ -76,7 +76,7 @@ def lateral_of(scene: Scene, path: RoutePath, way: Candidate, profile: Profiles)
     return LateralAction.STRAIGHT
 
 
-def _agent_cause(agent: Agent, speed: float, turn: float) -> Cause:
+def _agent_cause(agent: Agent, speed: float, turn: float, on_way: bool) -> Cause:
     if agent.cls is AgentClass.PEDESTRIAN:
         return Cause.PEDESTRIAN
     if agent.cls in (AgentClass.TRAFFIC_CONE, AgentClass.BARRIER, AgentClass.CONSTRUCTION_SIGN):
@@ -86,7 +86,8 @@ def _agent_cause(agent: Agent, speed: float, turn: float) -> Cause:
     if agent.blue_light:
         return Cause.EMERGENCY_VEHICLE
     if speed < -1.5 and abs(turn) > 2.4:
-        return Cause.WRONG_WAY_VEHICLE
+        # Oncoming traffic on its own lanes has the right of way; only on the ego's is it wrong.
+        return Cause.WRONG_WAY_VEHICLE if on_way else Cause.YIELD
     if agent.cls is AgentClass.BICYCLE:
         return Cause.CYCLIST
     if agent.intention is AgentIntention.PARKED:
@@ -154,7 +155,8 @@ def decide(
     if held >= 0 and float(profile.demand[0]) < 0.5:
         if held < len(movers.agents):
             agent = movers.agents[held]
-            cause = _agent_cause(agent, float(movers.speed[held]), float(movers.turn[held]))
+            on_way = any(span.lane.id == agent.lane for span in path.spans)
+            cause = _agent_cause(agent, float(movers.speed[held]), float(movers.turn[held]), on_way)
             return Decision(longitudinal, lateral, cause, agent.id)
         if held - len(movers.agents) < len(gates):
             gate = gates[held - len(movers.agents)]

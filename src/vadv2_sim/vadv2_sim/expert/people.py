@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from vadv2_core.geometry import Array
 from vadv2_core.scene import Crossing, Scene
 from vadv2_core.taxonomy import AgentClass, AgentIntention, Cause, SignalState
@@ -50,7 +52,9 @@ def people_gates(
         stop = min(float(movers.low[k, 0]), low if low > ego.front else float(movers.low[k, 0])) - STOP_BEFORE
         if zebra is not None:
             stop = zebra[1] - 0.8
-        if _meets(movers, k, corridor, ego, high):
+        # Who stands beside the way, waiting, is passed closely.
+        walks = float(np.hypot(*agent.velocity)) > 0.15
+        if _meets(movers, k, corridor if walks else vehicle.width / 2 + 0.35, ego, high):
             gates.append(Gate(max(stop, ego.front - 0.2) if ego.speed < 1.0 else stop, Cause.PEDESTRIAN, agent.id))
         elif zebra is not None and _waits(scene, zebra[0], agent.intention, movers, k, still):
             if ego.speed**2 / (2 * 3.0) < zebra[1] - ego.front:

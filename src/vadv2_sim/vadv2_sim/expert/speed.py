@@ -18,6 +18,8 @@ DT = 0.2
 """Step of a profile, s."""
 STEPS = 40
 CLOCK = np.arange(STEPS) * DT
+STEERING_RATE, WHEEL_BASE = 0.42, 2.7
+"""Steering asked for in bends, rad/s, of a car with this wheel base, m."""
 HARD = 7.0
 """Hardest braking, m/s^2."""
 
@@ -80,8 +82,14 @@ def soon(flags: NDArray[np.bool_], seconds: Array) -> NDArray[np.bool_]:
 
 def speed_limits(along: Array, curvature: Array, limit: Array, config: ExpertConfig) -> Array:
     """Highest speed (n,) along a path that bends and limits allow, with braking before them in time."""
-    bend = np.sqrt(config.lateral_acceleration / np.maximum(np.abs(curvature), 1e-4))
-    v = np.minimum(limit * config.speed_share, np.maximum(bend, 2.2))
+    # A bend counts a little before and behind its sharpest point, where smoothing has flattened it.
+    sharp = np.abs(curvature)
+    sharp = np.maximum.reduce([sharp, np.roll(sharp, 1), np.roll(sharp, -1)])
+    bend = np.sqrt(config.lateral_acceleration / np.maximum(sharp, 1e-4))
+    turning = np.abs(np.gradient(curvature, along))
+    turning = np.maximum(turning, np.roll(turning, -1))
+    steering = STEERING_RATE / (WHEEL_BASE * np.maximum(turning, 1e-4))
+    v = np.minimum(limit * config.speed_share, np.maximum(np.minimum(bend, steering), 2.6))
     # Backwards: v^2 may grow by 2 a ds a step; a running minimum of v^2 + 2 a s does it at once.
     shifted = np.minimum.accumulate((v * v + 2 * 1.4 * along)[::-1])[::-1] - 2 * 1.4 * along
     return np.sqrt(np.maximum(np.minimum(v * v, shifted), 0.25))
@@ -138,7 +146,8 @@ def drive(
                 / (2 * np.maximum(gap - 0.5 * obstacles.gap, 0.3)),
                 0.0,
             )
-            hold = np.maximum(hold, np.minimum(need * 1.8 - 0.9, -0.2))
+            close = np.clip(1.0 - gap / np.maximum(0.8 * speed, 0.5), 0.0, 1.0)
+            hold = np.maximum(hold, np.minimum(need * 1.8 - 0.9 - 2.2 * close, -0.2))
             hold = np.where(gap < 0.4 * obstacles.gap, np.minimum(hold, -1.5), hold)
             hold = np.where(obstacles.active[:, :, k], hold, np.inf)
             worst = hold.argmin(axis=1)
