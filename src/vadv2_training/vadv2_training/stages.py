@@ -21,6 +21,7 @@ from vadv2_training.driving_module import DrivingModule, DrivingTask
 from vadv2_training.frame_store import FrameStore, Window
 from vadv2_training.language_task import LanguageModule, LanguageTask
 from vadv2_training.losses import STAGES, PlanningLossConfig, QueryLossConfig, trains
+from vadv2_training.novelty_calibration import calibrate_novelty
 from vadv2_training.optimization import OptimizationConfig
 from vadv2_training.perceived_frames import write_slots
 from vadv2_training.trainer import TrainingResult, train
@@ -66,6 +67,7 @@ def train_driving(
     module.train()
     facts = {"stage": 1, "frames": len(store), "architecture": architecture}
     result = train(DrivingTask(module, store), config, out / "run", facts=facts, on_step=on_step, stop_after=stop_after)
+    calibrate_novelty(scene, store)
     saved = save_encoder(out / "perception", scene, model_id)
     save_planner(out / "planner", "truncated_diffusion", planner, model_id, Belongings(encoder_hash=saved.sha256))
     return result
