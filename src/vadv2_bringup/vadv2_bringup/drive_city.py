@@ -5,18 +5,20 @@ The simulator's node runs in this process, so that every frame is recorded whoev
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from vadv2_bringup.bag_topics import COMMAND, ODOMETRY, ROUTE, TF_STATIC, image_topic, info_topic
+from vadv2_bringup.city_topics import SIM_TOPICS, camera_outputs, drivers_nodes
 from vadv2_bringup.clip_to_bag import static_transforms
 from vadv2_bringup.drive_record import DriveRecord
 from vadv2_bringup.replay import progress_bar
-from vadv2_bringup.system import SystemDescription, SystemOptions, describe_system, driver_for
+from vadv2_bringup.system import SystemDescription, SystemOptions, changed, describe_system, driver_for
 from vadv2_core.camera import CameraFrame
 from vadv2_core.drive import DriveState, DriveStatus, VehicleCommand
 from vadv2_core.errors import InputError
@@ -24,7 +26,7 @@ from vadv2_core.files import write_json_atomic
 from vadv2_core.stamps import Stamp
 from vadv2_driver.output import DriverOutput
 from vadv2_sim.drive_session import DriveFrame
-from vadv2_sim.node_configuration import MODEL, SimNodeConfig
+from vadv2_sim.node_configuration import SimNodeConfig
 
 VIDEO_NAME = "drive.mp4"
 LOG_NAME = "drive.scenes.zst"
@@ -50,9 +52,7 @@ def describe_city(drive: CityDrive) -> SystemDescription:
     options = SystemOptions(use_sim_time=True, rig_file=rig, in_step=drive.sim.in_step, log_level="warn")
     settings = {"control.drive.engage_automatically": True, **dict(drive.settings)}
     system = describe_system(driver_for(drive.model, str(drive.models), settings), options)
-    if drive.sim.driver == MODEL:
-        return system
-    return replace(system, nodes=tuple(n for n in system.nodes if n.name == "control"))
+    return drivers_nodes(system, drive.sim.driver)
 
 
 class _Recorder:
@@ -294,15 +294,9 @@ def _check(ended: dict[str, int]) -> None:
 
 def _sim_arguments(drive: CityDrive) -> list[str]:
     """Parameters and topics of the simulator's node as ROS arguments."""
-    import json
-
-    from vadv2_bringup.system import changed
-
     arguments = ["--ros-args"]
     for name, value in changed(drive.sim).items():
         arguments += ["-p", f"{name}:={json.dumps(list(value) if isinstance(value, tuple) else value)}"]
-    from vadv2_bringup.city_topics import SIM_TOPICS, camera_outputs
-
     for private, public in {**SIM_TOPICS, **camera_outputs(drive.sim)}.items():
         arguments += ["-r", f"{private}:={public}"]
     return arguments

@@ -11,8 +11,10 @@ from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 
+from vadv2_bringup.city_topics import with_city
 from vadv2_bringup.environment import DEFAULTS
 from vadv2_bringup.system import CONFIG, SystemDescription, SystemOptions, describe_system, driver_for
+from vadv2_sim.node_configuration import SimNodeConfig
 
 Argument = tuple[str, str, str]
 """Name, default, description of a launch argument."""
@@ -55,7 +57,19 @@ def described(context: LaunchContext) -> SystemDescription:
             options[field.name] = _switch(context, field.name) if switch else _value(context, field.name)
     settings = {"control.drive.engage_automatically": _switch(context, "engage")}
     driver = driver_for(_value(context, "model"), _value(context, "models"), settings)
-    return describe_system(driver, SystemOptions(**options))
+    if "scenario" not in context.launch_configurations:
+        return describe_system(driver, SystemOptions(**options))
+    rig_file = options.get("rig_file") or str(CONFIG / "rig" / "surround6.yaml")
+    system = describe_system(driver, SystemOptions(**{**options, "rig_file": rig_file}))
+    city = SimNodeConfig(
+        town=_value(context, "town"),
+        scenario=_value(context, "scenario"),
+        seed=int(_value(context, "seed")),
+        driver=_value(context, "driver"),
+        in_step=False,
+        rig_file=rig_file,
+    )
+    return with_city(system, city)
 
 
 def node_actions(system: SystemDescription) -> list[LifecycleNode]:
