@@ -78,6 +78,19 @@ def test_a_sequence_learns_answers_only_and_knows_its_places(directory):
     assert not (learned & (texts.mask == 0)).any()
 
 
+def test_text_model_and_own_parts_train_and_the_vision_tower_does_not(directory):
+    model = make_model(directory)
+    sum(model(*batch(model)).losses.values()).backward()
+    for name, parameter in model.named_parameters():
+        sees = ".visual." not in name
+        assert parameter.requires_grad == sees, name
+        assert (parameter.grad is not None) == sees, name
+    attach_adapter(model.language.model)
+    trained = {n for n, p in model.named_parameters() if p.requires_grad}
+    assert all("lora_" in n or not n.startswith("language_model.") for n in trained)
+    assert any("projector" in n for n in trained)
+
+
 def test_padding_changes_no_loss(directory):
     model = make_model(directory).eval()
     tokens, samples = truths()
@@ -107,7 +120,6 @@ def test_training_and_the_road_see_the_same_numbers(directory):
 
 def test_it_learns_two_scenes_and_says_them(directory, tmp_path):
     model = make_model(directory)
-    model.requires_grad_(True)
     frames, samples = truths()
     samples = [replace(t, scene="", trace="") for t in samples]
     texts = stack_texts([training_text(model.language, model.slots.count, t) for t in samples], 0)

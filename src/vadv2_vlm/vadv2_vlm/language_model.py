@@ -202,6 +202,5 @@ def load_language_model(source: str, *, precision: str = "float32", device: str 
     finally:
         if bar:
             transformers_logging.enable_progress_bar()
-    model.eval().requires_grad_(False)
-    model.to(device)
+    model.eval().to(device)
     return LanguageModel(model, processor, source, licence_of(source))

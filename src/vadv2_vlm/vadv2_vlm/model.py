@@ -70,6 +70,8 @@ class VlmModel(nn.Module):
     """Token projector, language model, and heads over the reasoning embedding.
 
     The heads make the decision linearly readable from the embedding; the road uses the decoded words, training both.
+    The vision tower, which never runs behind the token door, is frozen here; what else trains is the caller's choice
+    (everything as it comes, or an adapter by `vadv2_vlm.lora.attach_adapter`).
 
     Args:
         language: A loaded model; its parameters are part of this module.
@@ -82,6 +84,10 @@ class VlmModel(nn.Module):
         self.slots = slots
         self.language = language
         self.language_model: nn.Module = language.model
+        running = {id(p) for part in (language.decoder, language.head) for p in part.parameters()}
+        for parameter in language.model.parameters():
+            if id(parameter) not in running:
+                parameter.requires_grad_(False)
         self.projector = TokenProjector(slots, hidden, language.word_scale)
         self.longitudinal_head = nn.Linear(hidden, len(LongitudinalAction))
         self.lateral_head = nn.Linear(hidden, len(LateralAction))
