@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PosixPath
 from types import TracebackType
 from typing import Any
@@ -277,8 +278,6 @@ class BagReader:
         rig = self.rig
         anchor = config.anchor if config.anchor in self.topics.images else next(iter(self.topics.images))
         if anchor != config.anchor:
-            from dataclasses import replace
-
             config = replace(config, anchor=anchor)
         assembler = FrameAssembler(config, rig)
         odometry = _FrameOdometry(self.odometry(), str(self.path))
@@ -298,7 +297,7 @@ class BagReader:
                 camera, stamp = cameras[topic], stamp_from_time(message.header.stamp)
                 raw[camera, stamp] = (camera, kind, data)
                 where = f"{self.path}: {topic}"
-                assembler.push(camera, stamp, lambda m=message, w=where: rgb_from_message(m, w))
+                assembler.push(camera, stamp, partial(rgb_from_message, message, where))
             yield from self._poll(assembler, time / NANOSECONDS, odometry, command, route, raw)
         yield from self._poll(assembler, last_time / NANOSECONDS + 1e6, odometry, command, route, raw)
 
@@ -315,9 +314,9 @@ class BagReader:
             states, ego = odometry.until(pending.stamp)
             frame = assembler.assemble(pending, ego.speed)
             images = []
-            for name, stamp in zip(assembler.rig.names, [q and q.stamp for q in pending.chosen], strict=True):
-                if stamp is not None:
-                    images.append(raw[name, stamp])
+            for name, chosen in zip(assembler.rig.names, pending.chosen, strict=True):
+                if chosen is not None:
+                    images.append(raw[name, chosen.stamp])
             for key in [k for k in raw if k[1] < pending.stamp - 2 * NANOSECONDS]:
                 del raw[key]
             if frame is not None:

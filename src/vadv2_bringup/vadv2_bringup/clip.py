@@ -221,8 +221,8 @@ def read_clip(directory: Path) -> Clip:
         exposures = entry.get("image_stamps_us", {})
         stamps = {n: round(float(exposures.get(n, ego.stamp / 1000))) * 1000 for n in rig.names}
         stamp = stamps[anchor]
-        future = np.asarray(entry.get("future_xyyaw_2hz", []), dtype=np.float64).reshape(-1, 3)
-        future = np.column_stack([0.5 * np.arange(1, len(future) + 1), future])
+        ahead = np.asarray(entry.get("future_xyyaw_2hz", []), dtype=np.float64).reshape(-1, 3)
+        future = np.column_stack([0.5 * np.arange(1, len(ahead) + 1), ahead])
         text = str(entry.get("command", values.get("command", _DEFAULT_COMMAND)))
         command = DrivingCommand(stamp, text, action_of_text(text))
         images = _images_of(entry, rig, directory, where)

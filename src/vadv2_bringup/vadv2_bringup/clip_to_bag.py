@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ def write_clip_as_bag(
         start = min(start, odometry[0].stamp)
         bag.write(TF_STATIC, static_transforms(clip.rig, start), start, latched=True)
         for state in odometry:
-            events.append((state.stamp, lambda s=state: bag.write(ODOMETRY, odometry_from_ego_state(s), s.stamp)))
+            message: Any = odometry_from_ego_state(state)
+            events.append((state.stamp, partial(bag.write, ODOMETRY, message, state.stamp)))
         said = None
         for frame in clip.frames:
             command = frame.command
@@ -66,7 +68,7 @@ def write_clip_as_bag(
                 said = (command.text, command.action)
                 when = min(frame.stamps.values()) if events else start
                 message = driving_command_to_message(command)
-                events.append((when, lambda m=message, t=when: bag.write(COMMAND, m, t, latched=True)))
+                events.append((when, partial(bag.write, COMMAND, message, when, latched=True)))
             for camera in clip.rig.cameras:
                 stamp = frame.stamps[camera.name]
                 file = frame.images[camera.name]

@@ -146,14 +146,13 @@ def bag_from_clip(
     raw: Annotated[bool, typer.Option("--raw", help="Decoded rgb8 images in place of the JPEG files' bytes.")] = False,
 ) -> None:
     """Turn a clip folder into a rosbag2 bag: images, camera_info, odometry, tf_static, driving command."""
-    from rich.progress import track
-
     from vadv2_bringup.clip import read_clip
     from vadv2_bringup.clip_to_bag import write_clip_as_bag
+    from vadv2_bringup.replay import progress_bar
 
     clip_read = read_clip(clip)
-    bar = iter(track(range(len(clip_read.frames)), description="frames", transient=True))
-    write_clip_as_bag(clip_read, out, compressed=not raw, progress=lambda: next(bar, None))
+    with progress_bar("clip to bag", len(clip_read.frames)) as advance:
+        write_clip_as_bag(clip_read, out, compressed=not raw, progress=advance)
     typer.echo(f"{out}: {len(clip_read.frames)} frames of {len(clip_read.rig.cameras)} cameras")
 
 
@@ -195,14 +194,11 @@ def clip_synthetic(
     height: Annotated[int, typer.Option("--height", min=32, max=2160)] = 360,
 ) -> None:
     """Generate a six-camera clip: a road that bends, houses, traffic, a lead car that brakes for a light."""
-    from rich.progress import track
-
+    from vadv2_bringup.replay import progress_bar
     from vadv2_bringup.synthetic_clip import write_synthetic_clip
 
-    bar = iter(track(range(frames), description="frames", transient=True))
-    write_synthetic_clip(
-        out, seed=seed, frames=frames, rate=rate, width=width, height=height, progress=lambda: next(bar, None)
-    )
+    with progress_bar("drawing the drive", frames) as advance:
+        write_synthetic_clip(out, seed=seed, frames=frames, rate=rate, width=width, height=height, progress=advance)
     typer.echo(f"{out}: {frames} frames of 6 cameras, {width}x{height}, {rate:g} Hz")
 
 

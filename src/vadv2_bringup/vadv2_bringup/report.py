@@ -15,6 +15,7 @@ from typing import Any
 import cv2
 import jinja2
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from vadv2_core.camera import CameraFrame, CameraModel
@@ -181,7 +182,7 @@ class ReportWriter:
             model_ids=self._model_ids,
             notes=list(notes),
             shown=len(self._frames),
-            data=jinja2.utils.markupsafe.Markup(encoded),
+            data=Markup(encoded),
         )
         write_bytes_atomic(path, page.encode())
 

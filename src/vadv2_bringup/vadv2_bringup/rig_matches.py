@@ -56,7 +56,7 @@ def _shrunk(image: Image, camera: CameraModel) -> tuple[Image, CameraModel]:
 
 def _mutual_matches(a: Image, b: Image, near: Array) -> tuple[Array, Array]:
     """Pixels (n, 2) of mutual best SIFT matches that pass the ratio test and lie within ``near`` (x, y) px."""
-    sift = cv2.SIFT_create(_FEATURES)
+    sift = cv2.SIFT.create(_FEATURES)
     (ka, da), (kb, db) = sift.detectAndCompute(a, None), sift.detectAndCompute(b, None)
     if da is None or db is None or len(ka) < 8 or len(kb) < 8:
         return np.zeros((0, 2)), np.zeros((0, 2))

@@ -37,7 +37,7 @@ def _tile(rig: CameraRig, index: int, image: Image, wrong: bool) -> Image:
     camera = rig.cameras[index]
     height = round(camera.height * _TILE / camera.width)
     small = camera.scaled(_TILE, height)
-    tile = np.ascontiguousarray(cv2.resize(image, (_TILE, height), interpolation=cv2.INTER_AREA))
+    tile: Image = np.array(cv2.resize(image, (_TILE, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
     fine = np.linspace(-40.0, 40.0, 321)
     for offset in np.arange(-40.0, 41.0, 5.0):
         color, width = (_AXIS, 2) if offset == 0.0 else (_GRID, 1)
@@ -71,7 +71,7 @@ def _overlap(rig: CameraRig, images: list[Image], i: int, j: int, height: int) -
     ]
     mixed = np.dstack([grey[0], grey[1], grey[1]])
     width = max(120, round(mixed.shape[1] * height / mixed.shape[0]))
-    picture = np.ascontiguousarray(cv2.resize(mixed, (width, height), interpolation=cv2.INTER_AREA))
+    picture: Image = np.array(cv2.resize(mixed, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
     _label(picture, a.name, (4, 16), (255, 120, 120))
     _label(picture, b.name, (4, 34), (120, 255, 255))
     return picture

@@ -73,7 +73,7 @@ class _Road:
         y = np.interp(s, self.s, self.y) + np.cos(yaw) * offset
         return x, y, yaw
 
-    def strip(self, start: float, end: float, right: float, left: float, step: float = 3.0) -> list[Array]:
+    def strip(self, start: Any, end: Any, right: Any, left: Any, step: float = 3.0) -> list[Array]:
         """Quads (4, 3) on the ground between two offsets."""
         s = np.linspace(start, end, max(2, math.ceil((end - start) / step) + 1))
         (xl, yl, _), (xr, yr, _) = self.at(s, left), self.at(s, right)

@@ -237,9 +237,9 @@ class SystemClient:
         timings = {stage: max(1e3 * seconds, 0.0) for stage, seconds in timings.items()}
         return DriverOutput(
             stamp,
-            tokens and tokens.value,
-            embedding and embedding.value,
-            reasoning and reasoning.value,
+            tokens.value if tokens else None,
+            embedding.value if embedding else None,
+            reasoning.value if reasoning else None,
             plan.value,
             command.value,
             replace(status.value, timings={**status.value.timings, **timings}),
