@@ -13,7 +13,7 @@ from vadv2_core.errors import InputError
 from vadv2_core.geometry import Array, Pose2
 from vadv2_core.scene import RoadMap, Scene
 from vadv2_core.stamps import NANOSECONDS
-from vadv2_core.taxonomy import AgentClass
+from vadv2_core.taxonomy import AgentClass, AgentIntention
 from vadv2_core.trajectory import PLAN_POINTS, Trajectory
 from vadv2_core.vehicle import VehicleConfig
 from vadv2_sim.expert import speed as pace
@@ -222,14 +222,16 @@ class Expert:
         agents = movers.agents
         person = np.array([a.cls is AgentClass.PEDESTRIAN for a in agents], dtype=bool)
         across = (np.abs(np.sin(movers.turn)) > 0.6) & ~movers.static
-        room = np.where(person, 0.7, np.where(movers.static, 0.3, 0.28))
+        stands = np.array([float(np.hypot(*a.velocity)) < 0.15 for a in agents], dtype=bool)
+        room = np.where(person, np.where(stands, 0.3, 0.7), np.where(movers.static, 0.3, 0.28))
         flags = pace.holds(movers, offsets, path.along, self._vehicle.width / 2, room)
         # People are met at gates; what is behind the front must look after itself.
         behind = movers.high[:, 0] < ego.front - 0.5
         ahead = flags & ~(person | behind)[None, :, None]
         passed = self._passed_before(movers, flags, ego, across)
         ahead &= ~(across[None] & passed)[:, :, None]
-        ahead = pace.soon(ahead, np.where(across, 2.0, 1.0))
+        merging = np.array([a.intention is AgentIntention.MERGES for a in agents], dtype=bool)
+        ahead = pace.soon(ahead, np.where(across | merging, 2.0, 1.0))
         low, speed = pace.over_time(movers.low), np.repeat(movers.speed[:, None], pace.STEPS, axis=1)
         if len(agents):
             speed = np.gradient(low, pace.DT, axis=1)

@@ -13,6 +13,8 @@ from vadv2_core.taxonomy import LaneKind
 
 STEP = 1.0
 """Spacing of the curve's points, m."""
+SHARPEST = 0.225
+"""Curvature that is driven at most, 1/m; a car's own limit is a little higher."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,27 @@ class RoutePath:
         n = max(int(along[-1] / STEP) + 1, 3)
         self.along = np.linspace(0.0, along[-1], n)
         self.points = np.stack([np.interp(self.along, along, raw[:, k]) for k in (0, 1)], axis=1)
-        tangent = np.gradient(self.points, self.along, axis=0)
-        self.yaw = _smooth(np.unwrap(np.arctan2(tangent[:, 1], tangent[:, 0])))
-        self.curvature = _smooth(np.gradient(self.yaw, self.along))
+        self._bend()
+        for _ in range(15):
+            sharp = np.abs(self.curvature) > SHARPEST
+            if not sharp.any():
+                break
+            # Tighter than a car can turn: cut the corner, little by little, some metres about it.
+            weight = np.clip(np.convolve(sharp, np.ones(5), mode="same"), 0.0, 1.0)[1:-1, None] * 0.25
+            for _ in range(2):
+                bow = self.points[:-2] + self.points[2:] - 2 * self.points[1:-1]
+                self.points[1:-1] += weight * bow
+            self._bend()
         self.normal = np.stack([-np.sin(self.yaw), np.cos(self.yaw)], axis=1)
         self._square = (self.points**2).sum(axis=1)
         self.spans = self._lane_spans(route, road)
+
+    def _bend(self) -> None:
+        """Distances, heading and curvature of the points."""
+        self.along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(self.points, axis=0).T))])
+        tangent = np.gradient(self.points, self.along, axis=0)
+        self.yaw = _smooth(np.unwrap(np.arctan2(tangent[:, 1], tangent[:, 0])))
+        self.curvature = _smooth(np.gradient(self.yaw, self.along))
 
     @property
     def length(self) -> float:

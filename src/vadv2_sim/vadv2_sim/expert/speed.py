@@ -121,7 +121,8 @@ def drive(
     out[:, :, 0] = s, v, a
     held = np.full(count, -1, dtype=np.int64)
     demand = np.zeros(count)
-    spacing = along[1] - along[0]
+    spacing = along[-1] / (len(along) - 1)
+    # Spacing differs by a few centimetres where corners were cut; limits vary far more slowly.
     root = 2 * np.sqrt(config.acceleration * config.deceleration)
     rows = np.arange(count)
     top = limits.shape[1] - 1
@@ -147,7 +148,7 @@ def drive(
                 0.0,
             )
             close = np.clip(1.0 - gap / np.maximum(0.8 * speed, 0.5), 0.0, 1.0)
-            hold = np.maximum(hold, np.minimum(need * 1.8 - 0.9 - 2.2 * close, -0.2))
+            hold = np.maximum(hold, np.minimum(need * 1.8 - 0.9 - 4.0 * close, -0.2))
             hold = np.where(gap < 0.4 * obstacles.gap, np.minimum(hold, -1.5), hold)
             hold = np.where(obstacles.active[:, :, k], hold, np.inf)
             worst = hold.argmin(axis=1)
@@ -160,7 +161,7 @@ def drive(
         if floor is not None:
             wish = np.minimum(wish, floor)
         wish = np.clip(wish, -HARD, config.acceleration)
-        jerk = np.where(wish < -3.0, 20.0, np.where(wish < -1.5, 8.0, config.jerk)) * DT
+        jerk = np.where(wish < -3.0, 20.0, np.where(wish < -1.5, 12.0, config.jerk)) * DT
         a = np.clip(wish, a - jerk, a + np.maximum(config.jerk * DT, jerk * 0.5))
         after = np.maximum(v + a * DT, 0.0)
         a = (after - v) / DT
