@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -97,12 +98,14 @@ class PlannerNode(WorkerNode[PlannerNodeConfig, SceneTokens]):
             self._markers.publish(markers_of(plan, self._planner.config.vehicle))
 
     def _embedding_for(self, tokens: SceneTokens) -> ReasoningEmbedding | None:
+        until = time.monotonic() + self.config.wait_for_reasoning
         with self._reasoned:
-            if self.config.wait_for_reasoning > 0.0:
-                self._reasoned.wait_for(
-                    lambda: self._embedding is not None and self._embedding.stamp >= tokens.stamp,
-                    self.config.wait_for_reasoning,
-                )
+            while self.is_active and (self._embedding is None or self._embedding.stamp < tokens.stamp):
+                left = until - time.monotonic()
+                if left <= 0.0:
+                    break
+                # In short naps, so that a deactivation is noticed.
+                self._reasoned.wait(min(left, 0.2))
             return self._embedding
 
     def _rationale(self, tokens: SceneTokens) -> str:
