@@ -84,3 +84,18 @@ def test_motion_begins_without_the_accelerometers_slope_at_rest():
     velocity, acceleration = present_motion(ego)
     assert not velocity.any()
     assert not acceleration.any()
+
+
+def test_a_stop_is_not_overshot_and_taken_back():
+    t = np.arange(1, 17) * 0.5
+    # Brakes at 4 m/s^2 from 8 m/s on a bend and stands from 2 s on.
+    s = np.where(t < 2.0, 8.0 * t - 2.0 * t**2, 8.0)
+    waypoints = np.stack([20 * np.sin(s / 20), 20 * (1 - np.cos(s / 20))], -1)
+    positions = positions_from_waypoints(waypoints, np.array([8.0, 0.0]), np.array([-4.0, 3.2]))
+    points = motion_from_positions(positions, 8.0, 8.0)
+    way = np.diff(points[:, 1:3], axis=0)
+    along = way[:, 0] * np.cos(points[1:, 3]) + way[:, 1] * np.sin(points[1:, 3])
+    assert along.min() > -1e-3
+    assert np.hypot(*(points[-1, 1:3] - waypoints[-1])) < 0.1
+    assert np.abs(points[25:, 3] - 0.4).max() < 0.05
+    assert points[30:, 4].max() < 0.1

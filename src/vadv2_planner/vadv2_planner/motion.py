@@ -24,7 +24,7 @@ KNOT_INTERVAL = 0.5
 """Seconds between waypoints."""
 JERK_WEIGHT = 0.0005
 """s^6: motion faster than about 4 rad/s is taken for noise of the waypoints."""
-REST_SPEED = 0.3
+REST_SPEED = 1.0
 """m/s: well below it the direction of motion is held rather than followed."""
 
 
@@ -78,10 +78,38 @@ def present_motion(ego: EgoState) -> tuple[Array, Array]:
     return np.array([v, 0.0]), np.array([longitudinal, lateral])
 
 
+def _rested(p: Array) -> tuple[Array, Array]:
+    """Positions (..., n, 2) without going back, and the direction (..., n, 2) of motion along them.
+
+    A smooth curve through waypoints of a stop overshoots it by centimetres and returns; a vehicle that has stopped
+    stays. The direction follows the motion as far as its speed can be trusted to have one.
+    """
+    dt = 1.0 / PLAN_RATE_HZ
+    out, directions = np.empty_like(p), np.empty_like(p)
+    direction = np.zeros((*p.shape[:-2], 2))
+    direction[..., 0] = 1.0
+    last, raw = np.zeros_like(direction), np.zeros_like(direction)
+    progress, farthest = np.zeros(p.shape[:-2]), np.zeros(p.shape[:-2])
+    for i in range(p.shape[-2]):
+        progress = progress + ((p[..., i, :] - raw) * direction).sum(-1)
+        raw = p[..., i, :]
+        onward = (progress > farthest)[..., None]
+        farthest = np.maximum(farthest, progress)
+        here = np.where(onward, raw, last)
+        step = here - last
+        length = np.hypot(step[..., 0], step[..., 1])[..., None]
+        trust = length**2 / (length**2 + (REST_SPEED * dt) ** 2)
+        along = (1.0 - trust) * direction + trust * step / np.maximum(length, 1e-9)
+        direction = along / np.maximum(np.hypot(along[..., 0], along[..., 1]), 1e-9)[..., None]
+        out[..., i, :], directions[..., i, :] = here, direction
+        last = here
+    return out, directions
+
+
 def motion_from_positions(positions: Array, speed: float, horizon: float) -> Array:
     """Positions (..., n, 2) at 10 Hz, from 0.1 s on, to points (..., m, 6) [t, x, y, yaw, v, a].
 
-    Yaw, v and a are derivatives of the positions (central differences); v is along the yaw and not negative.
+    Yaw, v and a are derivatives of the positions (central differences); v is not negative, and neither is the way.
 
     Args:
         positions: base_link at the stamp, m.
@@ -89,24 +117,18 @@ def motion_from_positions(positions: Array, speed: float, horizon: float) -> Arr
         horizon: Seconds to emit, 0.1 .. n / 10.
     """
     dt = 1.0 / PLAN_RATE_HZ
-    p = np.asarray(positions, dtype=np.float64)
+    p, direction = _rested(np.asarray(positions, dtype=np.float64))
     n = p.shape[-2]
-    start = np.zeros((*p.shape[:-2], 1, 2))
-    whole = np.concatenate([start, p], axis=-2)
+    whole = np.concatenate([np.zeros((*p.shape[:-2], 1, 2)), p], axis=-2)
     velocity = np.empty_like(p)
     velocity[..., :-1, :] = (whole[..., 2:, :] - whole[..., :-2, :]) / (2.0 * dt)
     velocity[..., -1, :] = (1.5 * whole[..., -1, :] - 2.0 * whole[..., -2, :] + 0.5 * whole[..., -3, :]) / dt
-    direction = np.zeros((*p.shape[:-2], 2))
-    direction[..., 0] = 1.0
-    yaw = np.empty(p.shape[:-1])
-    v = np.empty(p.shape[:-1])
-    for i in range(n):
-        speeds_now = np.hypot(velocity[..., i, 0], velocity[..., i, 1])[..., None]
-        trust = speeds_now**2 / (speeds_now**2 + REST_SPEED**2)
-        along = (1.0 - trust) * direction + trust * velocity[..., i, :] / np.maximum(speeds_now, 1e-9)
-        direction = along / np.maximum(np.hypot(along[..., 0], along[..., 1]), 1e-9)[..., None]
-        yaw[..., i] = np.arctan2(direction[..., 1], direction[..., 0])
-        v[..., i] = np.maximum((velocity[..., i, :] * direction).sum(-1), 0.0)
+    v = np.hypot(velocity[..., 0], velocity[..., 1])
+    # A step looks back half an interval; between two steps the direction is their mean.
+    beyond = 2.0 * direction[..., -1:, :] - direction[..., -2:-1, :]
+    ahead = np.concatenate([direction[..., 1:, :], beyond], axis=-2)
+    middle = direction + ahead
+    yaw = np.arctan2(middle[..., 1], middle[..., 0])
     speeds = np.concatenate([np.full((*v.shape[:-1], 1), max(speed, 0.0)), v], axis=-1)
     a = np.empty_like(v)
     a[..., :-1] = (speeds[..., 2:] - speeds[..., :-2]) / (2.0 * dt)

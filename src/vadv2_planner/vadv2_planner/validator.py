@@ -13,7 +13,7 @@ from vadv2_core.trajectory import PLAN_POINTS, PLAN_RATE_HZ, Trajectory
 from vadv2_core.vehicle import VehicleConfig
 from vadv2_planner.config import ValidatorConfig
 
-MOVING = 0.5
+MOVING = 1.0
 """m/s; curvature and steering of slower points mean nothing."""
 
 CHECKS = (
