@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from vadv2_eval.faults.cli import faults
+
 
 def _group(app: typer.Typer, name: str, text: str) -> typer.Typer:
     """The sub-app of that name: another package's, where it made one before."""
@@ -33,6 +35,7 @@ def register(app: typer.Typer) -> None:
     regress = _group(app, "regress", "Hold a change against golden logs, stage by stage.")
     regress.command("record")(regress_record)
     regress.command("check")(regress_check)
+    app.command("faults")(faults)
 
 
 def pdms(

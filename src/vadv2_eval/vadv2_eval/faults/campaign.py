@@ -284,8 +284,8 @@ def _outcome(faults: Sequence[Fault], spec: DriveSpec, trace: _Trace, plain: _Tr
 
 def chosen_faults(short: bool) -> list[tuple[Fault, ...]]:
     """Single faults and pairs, seeded: all of them, or a share that takes under two minutes."""
-    singles = [(f,) for f in FAULTS]
-    pairs = [
+    singles: list[tuple[Fault, ...]] = [(f,) for f in FAULTS]
+    pairs: list[tuple[Fault, ...]] = [
         (a, b)
         for a, b in combinations(FAULTS, 2)
         if "camera" not in (a.place, b.place) and "reasoning" not in (a.place, b.place)
