@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from vadv2_sim.cli_expert import register as expert_commands
+from vadv2_sim.cli_montage import register as renderer_commands
+
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Also write the numbers to this file.")]
 
 
@@ -19,6 +22,8 @@ def register(app: typer.Typer) -> None:
     sim.command("build-town")(build)
     sim.command("record")(record)
     sim.command("inspect")(inspect_log)
+    expert_commands(sim)
+    renderer_commands(sim)
     app.add_typer(sim, name="sim")
     bench = next((group.typer_instance for group in app.registered_groups if group.name == "bench"), None)
     if bench is None:
