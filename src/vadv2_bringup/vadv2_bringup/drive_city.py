@@ -6,6 +6,7 @@ The simulator's node runs in this process, so that every frame is recorded whoev
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -244,17 +245,20 @@ def _run(drive: CityDrive, system: SystemDescription, recorder: _Recorder) -> No
     from rclpy.lifecycle import TransitionCallbackReturn
 
     from vadv2_bringup.readiness import listen_for_readiness
+    from vadv2_bringup.replay_over_topics import own_domain
     from vadv2_bringup.supervisor import Supervisor
     from vadv2_sim.sim_node import SimNode
 
-    rclpy.init(args=_sim_arguments(drive))
+    domain = own_domain()
+    rclpy.init(args=_sim_arguments(drive), domain_id=domain)
     node = None
     try:
         node = SimNode(recorder.frame)
         recorder.node = node
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        with Supervisor(system) as supervisor:
+        environment = {**os.environ, "ROS_DOMAIN_ID": str(domain)}
+        with Supervisor(system, environment=environment) as supervisor:
             readiness = listen_for_readiness(node, system)
             _listen(node, recorder)
             deadline = time.monotonic() + drive.timeout
