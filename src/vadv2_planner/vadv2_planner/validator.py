@@ -148,7 +148,8 @@ class Validator:
         shortest = max(ego.speed, 0.0) * time - 0.5 * c.max_deceleration * time**2
         if ego.speed < c.max_deceleration * time:
             shortest = ego.speed**2 / (2.0 * c.max_deceleration)
-        if way < c.min_forward_length * shortest:
+        # Below a metre, odometry creeping at rest would ask for a way.
+        if shortest > 1.0 and way < c.min_forward_length * shortest:
             yield "forward_length", f"{way:.1f} m, while stopping takes {shortest:.1f} m"
 
     def _against_previous(
