@@ -103,7 +103,7 @@ def take_snapshot(outputs: Sequence[Any], calibration: float, about: dict[str, A
     if not outputs:
         raise InputError("no frame was driven", "regression", "a bag with at least one whole frame")
     rows = [_fields(o) for o in outputs]
-    arrays = {}
+    arrays: dict[str, NDArray[Any]] = {}
     for name in sorted({k for a, _ in rows for k in a}):
         size = max(len(a[name]) for a, _ in rows if name in a)
         whole = np.full((len(rows), size), np.nan)
