@@ -66,13 +66,13 @@ def test_a_caller_may_ask_for_words_or_for_none(driver: Driver) -> None:
     assert driver.step(frame(1), ego(1), COMMAND, reason=True).reasoning is not None
 
 
-@pytest.mark.parametrize("later", [15, 0])
-def test_a_gap_or_time_going_back_starts_anew(driver: Driver, later: int) -> None:
+@pytest.mark.parametrize(("before", "later"), [(2, 15), (12, 6)])
+def test_a_gap_or_time_going_back_starts_anew(driver: Driver, before: int, later: int) -> None:
     """The frame after the break is answered as the first one is: nothing of before is in it."""
     driver.reset()
     alone = driver.step(frame(later), ego(later), COMMAND)
     driver.reset()
-    for i in (2, 3):
+    for i in (before, before + 1):
         driver.step(frame(i), ego(i), COMMAND)
     after = driver.step(frame(later), ego(later), COMMAND)
     np.testing.assert_array_equal(after.candidates.points, alone.candidates.points)
