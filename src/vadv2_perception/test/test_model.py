@@ -177,7 +177,7 @@ class TestTraining:
     def test_what_of_the_backbone_learns(
         self, small_config: EncoderModelConfig, make_rig: Rigs, mode: str, late: bool, early: bool
     ) -> None:
-        model = _model(replace(small_config, backbone_training=mode)).train()
+        model = _model(replace(small_config, backbone_training=mode, aux_dropout=0.0)).train()
         rig = _rig_tensors(make_rig())
         out = model(_images(), rig, None, torch.zeros(1, 4), torch.ones(1, 4))[0]
         answers = out.answers[-1]

@@ -17,7 +17,7 @@ SMALL = EncoderModelConfig(image_width=96, image_height=64, token_channels=16, q
 def _store(folder: Path, frames: int) -> FrameStore:
     rng = np.random.default_rng(0)
     for name, count in (("one", frames // 2), ("two", frames - frames // 2)):
-        maps, scale = quantised(rng.normal(1.0, 0.5, (count, 2, 320, 2, 3)).astype(np.float32))
+        maps, scale = quantised(rng.normal(1.0, 0.5, (count, 2, 192, 2, 3)).astype(np.float32))
         valid = np.ones((count, 2), np.float32)
         valid[0, 1] = 0
         maps[0, 1] = 127  # What a broken camera shows must not become normal.
@@ -36,7 +36,7 @@ def test_a_trained_encoder_knows_its_training_scenes(tmp_path: Path) -> None:
     statistics = statistics_of(scene)
     assert statistics.threshold > 0
     rng = np.random.default_rng(1)
-    alike = rng.normal(1.0, 0.5, (2, 320, 6)).mean(-1)
+    alike = rng.normal(1.0, 0.5, (2, 192, 6)).mean(-1)
     assert 0 < statistics.novelty(alike) < 1
     assert statistics.novelty(alike + 2.0) > 1
 
