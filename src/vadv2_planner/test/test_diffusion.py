@@ -277,6 +277,15 @@ def test_every_input_changes_the_plan(network, tokens, command, what):
     assert (a.waypoints - b.waypoints).abs().max() > 1e-6
 
 
+@pytest.mark.parametrize(
+    ("switch", "field"), [("reads_images", "tokens"), ("reads_queries", "queries"), ("reads_ego", "ego")]
+)
+def test_a_block_that_is_switched_off_is_not_read(batch, switch, field):
+    network = make_network("truncated_diffusion", ModelConfig(**{switch: False}))
+    other = replace(batch, **{field: getattr(batch, field) + 1.0})
+    assert torch.equal(said(network, batch).waypoints, said(network, other).waypoints)
+
+
 def test_a_batch_is_its_samples(network, frame, command):
     frames = [frame(seed=i, speed=4.0 * i) for i in range(3)]
     batches = [make_batch(f, f.ego, command, None, None, 0.0, 256) for f in frames]

@@ -156,7 +156,8 @@ def make_batch(
         }
     else:
         picture = {
-            "tokens": tensor(tokens.tokens),
+            # Zero times a NaN of a dead camera would still be a NaN.
+            "tokens": tensor(np.where(tokens.camera_valid[:, None, None, None], tokens.tokens, 0.0)),
             "projection": tensor(camera_projections(tokens.k, tokens.t_base_camera, tokens.t_anchor_camera_time)),
             "camera_valid": tensor(tokens.camera_valid),
             "queries": tensor(tokens.queries),

@@ -82,7 +82,8 @@ class Context(nn.Module):
     def forward(self, batch: PlannerBatch) -> tuple[Tensor, Tensor]:
         """Tokens (b, s, width) and mask (b, s)."""
         b = batch.ego.shape[0]
-        seen = self._kept(torch.ones_like(batch.route_valid), self.config.ego_dropout).unsqueeze(-1)
+        shown = torch.full_like(batch.route_valid, float(self.config.reads_ego))
+        seen = self._kept(shown, self.config.ego_dropout).unsqueeze(-1)
         ego = seen * self.ego(batch.ego).unsqueeze(1) + (1.0 - seen) * self.null_ego
         aux = seen * self.aux(batch.aux)
         command = self.command_norm(self.action(batch.action) + self.distance(batch.distance)).unsqueeze(1)

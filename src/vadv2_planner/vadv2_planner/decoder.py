@@ -118,5 +118,9 @@ class SceneReader(nn.Module):
         """The same with other maps and queries (b, q, query_channels), and without a reasoning where asked."""
         if not reasoning:
             batch = replace(batch, reasoning_valid=torch.zeros_like(batch.reasoning_valid))
+        if not self.config.reads_images:
+            maps = maps._replace(features=torch.zeros_like(maps.features))
+        if not self.config.reads_queries:
+            queries = torch.zeros_like(queries)
         tokens, mask = self.context(batch)
         return self.denoiser.remember(maps, queries, tokens, mask)

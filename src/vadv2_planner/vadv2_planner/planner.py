@@ -174,6 +174,7 @@ class Planner:
 
     def _check(self, tokens: SceneTokens | None, ego: EgoState) -> None:
         numbers = [ego.pose.x, ego.pose.y, ego.pose.yaw, *ego.velocity, *ego.acceleration, ego.yaw_rate]
+        numbers += [0.0 if ego.steering_angle is None else ego.steering_angle]
         if not np.isfinite(numbers).all():
             raise InputError("ego state is not finite", "planner", "finite odometry")
         if tokens is None:

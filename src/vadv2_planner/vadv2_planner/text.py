@@ -18,6 +18,8 @@ TEXT_LENGTH = 16
 """Ids of a command; longer text is cut."""
 VOCABULARY = 512
 """Size of the command tokenizer; id 0 pads."""
+LONGEST_TEXT = 400
+"""Characters that are looked at; the rest could not be among the first ids."""
 TOKENIZER_PATH = Path(__file__).parent / "data" / "command_tokenizer.json"
 
 
@@ -45,10 +47,10 @@ def command_tokenizer() -> Tokenizer:
 
 @lru_cache(maxsize=256)
 def _ids(text: str) -> tuple[int, ...]:
-    ids = command_tokenizer().encode(text[:400]).ids[:TEXT_LENGTH]
+    ids = command_tokenizer().encode(text).ids[:TEXT_LENGTH]
     return tuple(ids + [0] * (TEXT_LENGTH - len(ids)))
 
 
 def command_ids(text: str) -> NDArray[np.int64]:
     """(TEXT_LENGTH,) ids of a command, padded with 0."""
-    return np.array(_ids(text), dtype=np.int64)
+    return np.array(_ids(text[:LONGEST_TEXT]), dtype=np.int64)
