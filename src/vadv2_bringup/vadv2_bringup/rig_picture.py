@@ -102,6 +102,6 @@ def draw_rig(rig: CameraRig, images: list[Image], wrong: Mapping[str, bool]) -> 
     width = max(r.shape[1] for r in rows)
     if strips:
         strip = np.hstack([np.pad(s, ((0, 0), (0, 6), (0, 0))) for s in strips])
-        scale = min(1.0, width / strip.shape[1])
-        rows.append(np.asarray(cv2.resize(strip, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8))
+        scale = min(1.6, width / strip.shape[1])
+        rows.append(np.asarray(cv2.resize(strip, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR), np.uint8))
     return np.vstack([_padded(r, width) for r in rows])

@@ -109,7 +109,8 @@ class Supervisor:
             )
             self._processes[node.name] = process
             assert process.stdout is not None
-            reader = threading.Thread(target=self._pass_on, args=(node.name, process.stdout), daemon=True)
+            arguments = (node.name, process.stdout)
+            reader = threading.Thread(target=self._pass_on, args=arguments, name=node.name, daemon=True)
             reader.start()
             self._readers.append(reader)
 
@@ -122,6 +123,10 @@ class Supervisor:
         statuses = {n: p.returncode for n, p in self._processes.items() if p.poll() is not None}
         for name in statuses.keys() - self._ended:
             self._ended.add(name)
+            # Its last words come before the news of its end.
+            for reader in self._readers:
+                if reader.name == name:
+                    reader.join(timeout=1.0)
             self._output(f"[{name}] ended with status {statuses[name]}")
         return statuses
 

@@ -63,10 +63,11 @@ class Answer:
 
 def remark(lines: deque[str]) -> str:
     """The last thing a failing node said, without time and name."""
-    for line in reversed(lines):
+    said = [line for line in lines if "ended with status" not in line]
+    for line in reversed(said):
         if "[ERROR]" in line or "rror:" in line:
-            return line.rpartition("]: ")[2].strip()
-    return lines[-1] if lines else "it said nothing"
+            return line.rpartition("]: ")[2].partition("] ")[2] or line.rpartition("]: ")[2]
+    return said[-1].partition("] ")[2] if said else "it said nothing"
 
 
 class SystemClient:

@@ -179,7 +179,7 @@ class WorkerNode(LifecycleNode, Generic[C, T]):
             self.setup()
         except InputError as error:
             self.failure = str(error)
-        except (ImportError, OSError, RuntimeError, ValueError, KeyError) as error:
+        except Exception as error:  # rclpy would swallow it, and the node would end without a word
             self.failure = (
                 f"cannot be configured: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             )
