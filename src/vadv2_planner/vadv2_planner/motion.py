@@ -86,10 +86,11 @@ def _rested(p: Array) -> tuple[Array, Array]:
     """
     dt = 1.0 / PLAN_RATE_HZ
     out, directions = np.empty_like(p), np.empty_like(p)
-    direction = np.zeros((*p.shape[:-2], 2))
+    direction: Array = np.zeros((*p.shape[:-2], 2))
     direction[..., 0] = 1.0
     last, raw = np.zeros_like(direction), np.zeros_like(direction)
-    progress, farthest = np.zeros(p.shape[:-2]), np.zeros(p.shape[:-2])
+    progress: Array = np.zeros(p.shape[:-2])
+    farthest: Array = np.zeros(p.shape[:-2])
     for i in range(p.shape[-2]):
         progress = progress + ((p[..., i, :] - raw) * direction).sum(-1)
         raw = p[..., i, :]

@@ -61,6 +61,8 @@ def read_maps(points: Tensor, maps: Tensor, projection: Tensor, valid: Tensor) -
         weight = weight * inside.to(weight.dtype) * seen.unsqueeze(-1)
         first = (torch.arange(b, device=u.device).reshape(b, 1, 1) * n + index) * (h * w)
         cell = first.unsqueeze(-1) + (row.clamp(0.0, h - 1.0) * w + column.clamp(0.0, w - 1.0)).long()
+        # A point that is not finite has no cell; what it makes of its mode is found out later, by name.
+        cell = cell.clamp(0, b * n * h * w - 1)
         cell = cell.permute(0, 2, 1, 3).reshape(b, p, views * 4)
         weight = weight.permute(0, 2, 1, 3).reshape(b, p, views * 4)
         weight = weight / seen.sum(1).clamp(min=1.0).reshape(b, p, 1)
