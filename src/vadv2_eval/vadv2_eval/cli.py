@@ -31,6 +31,9 @@ def register(app: typer.Typer) -> None:
     evaluate.command("closed-loop")(closed_loop)
     evaluate.command("bag")(bag)
     evaluate.command("compare")(compare)
+    evaluate.command("edge-cases")(edge_cases)
+    evaluate.command("rate")(rate)
+    evaluate.command("drivelm")(drivelm)
     bench.command("pdms")(bench_pdms)
     regress = _group(app, "regress", "Hold a change against golden logs, stage by stage.")
     regress.command("record")(regress_record)
@@ -176,6 +179,71 @@ def bag(
     for left in summary["left_out"]:
         sys.stderr.write(f"vadv2: left out: {left['why']}\n")
     raise typer.Exit(EXIT_BAD_INPUT if summary["left_out"] else 0)
+
+
+def edge_cases(
+    driver: Annotated[list[str], typer.Option(help="As for closed-loop; repeatable.")],
+    out: Annotated[Path, typer.Option(help="Folder for result.json, report.html and pictures.")],
+    split: Annotated[str, typer.Option(help="val, test, or a folder.")] = "test",
+    seeds: Annotated[int, typer.Option(help="Drives a driver, over all scenarios in turn.", min=1)] = 40,
+    workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 1,
+) -> None:
+    """The simulator's scenarios grouped by ability: a score each, and for every failure a picture of its first mistake.
+
+    Example: `vadv2 eval edge-cases --driver expert --out out/edge_cases --seeds 40 --workers 2`
+    """
+    from vadv2_core.files import write_json_atomic
+    from vadv2_eval.closed_loop.report import ability_table, write_report
+    from vadv2_eval.closed_loop.run import ClosedLoopPlan, evaluate
+    from vadv2_eval.jobs import ResultStore
+
+    plan = ClosedLoopPlan(tuple(driver), split, seeds, pictures=str(out / "pictures"))
+    result = evaluate(plan, ResultStore(out / "drives.jsonl"), workers=workers)
+    write_json_atomic(out / "result.json", result)
+    write_report(out / "report.html", result)
+    typer.echo(ability_table(result))
+
+
+def rate(
+    run: Annotated[Path, typer.Argument(help="rosbag2 with pictures, the model's and the truth's reasoning.")],
+    out: Annotated[Path, typer.Option(help="Folder of the page, its key and the ratings.")],
+    frames: Annotated[int, typer.Option(help="Frames to show.", min=1)] = 20,
+    seed: Annotated[int, typer.Option(help="Draws frames and order.")] = 0,
+    port: Annotated[int, typer.Option(help="Serve the page on this port and save ratings; 0: only write it.")] = 0,
+    score: Annotated[list[Path] | None, typer.Option(help="Saved ratings to sum up instead; repeatable.")] = None,
+) -> None:
+    """A page on which a person rates rationales blind: the model's, the narrator's, the model's of another frame.
+
+    Example: `vadv2 eval rate out/drive/bag --out out/rating --port 8080`, then `--score out/rating/ratings/ann.json`
+    """
+    from vadv2_eval.rating import PAGE, frames_of_bag, rating_summary, serve, write_rating_page
+
+    if score:
+        typer.echo(json.dumps(rating_summary(out, score), indent=2))
+        return
+    write_rating_page(out, frames_of_bag(run, frames, seed), seed)
+    typer.echo(f"{out / PAGE}")
+    if port:
+        typer.echo(f"http://127.0.0.1:{port}/ until interrupted; ratings go to {out / 'ratings'}")
+        serve(out, port).serve_forever()
+
+
+def drivelm(
+    questions: Annotated[Path, typer.Argument(help="DriveLM file with questions and answers.")],
+    answers: Annotated[Path, typer.Option(help="Answers: a list of {id, answer}, id = scene_frame_number.")],
+    out: Annotated[Path | None, typer.Option("--json", help="Write the scores here.")] = None,
+) -> None:
+    """DriveLM answers: by meaning where the answer is from a closed list, BLEU and chrF for free text.
+
+    Example: `vadv2 eval drivelm drivelm_qa.json --answers answers.json`
+    """
+    from vadv2_core.files import write_json_atomic
+    from vadv2_eval.reasoning.drivelm import read_answers, read_questions, score_answers
+
+    result = score_answers(read_questions(questions), read_answers(answers))
+    typer.echo(json.dumps(result, indent=2))
+    if out is not None:
+        write_json_atomic(out, result)
 
 
 def compare(

@@ -56,6 +56,16 @@ def text_table(result: dict[str, Any]) -> str:
     return "\n".join(lines + ["| " + " | ".join(r) + " |" for r in rows])
 
 
+def ability_table(result: dict[str, Any]) -> str:
+    """Success and driving score an ability, as a markdown table."""
+    lines = ["| driver | ability | success | driving score | scenarios |", "|---|---|---|---|---|"]
+    for driver, summary in by_driver(result).items():
+        for name, v in summary["abilities"].items():
+            scores = f"{_estimate(v['success_rate'])} | {_estimate(v['driving_score'])}"
+            lines.append(f"| {driver} | {name} | {scores} | {', '.join(v['scenarios'])} |")
+    return "\n".join(lines)
+
+
 def write_report(path: Path, result: dict[str, Any]) -> None:
     """The HTML page: scores, abilities, and every failure with its first wrong moment."""
     header, rows = rows_of(result)
