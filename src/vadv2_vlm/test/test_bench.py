@@ -64,3 +64,25 @@ def test_make_and_show(tmp_path):
     assert facts["licence"] == "apache-2.0"
     again = runner.invoke(application(), ["vlm", "make", str(tmp_path / "tiny")])
     assert isinstance(again.exception, InputError)
+
+
+def test_ask_about_pictures(tmp_path, monkeypatch):
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    paths = []
+    for index in range(2):
+        paths.append(str(tmp_path / f"{index}.png"))
+        Image.new("RGB", (96, 64), (40 * index, 90, 120)).save(paths[-1])
+    runner = CliRunner()
+    out = tmp_path / "answer.json"
+    asked = runner.invoke(application(), ["vlm", "ask", *paths, "--command", "turn left", "--json", str(out)])
+    assert asked.exit_code == 0, asked.output
+    answer = json.loads(out.read_text())
+    assert answer["intent"]
+    assert len(answer["flags"]) == 10
+    assert answer["model_id"].endswith("-untrained")
+    (tmp_path / "x.png").write_text("no picture")
+    wrong = runner.invoke(application(), ["vlm", "ask", str(tmp_path / "x.png")])
+    assert isinstance(wrong.exception, InputError)
+    assert "x.png" in str(wrong.exception)

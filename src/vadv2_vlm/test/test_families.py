@@ -150,7 +150,7 @@ def test_both_doors_of_every_family(family):
 def test_a_continued_sequence_equals_one_pass(family):
     """The cache is exact: the logits after appended tokens are those of the whole sequence through the model itself."""
     _, directory = family
-    reasoner = Reasoner(directory, VlmConfig())
+    reasoner = Reasoner(directory, VlmConfig(precision="float32"))
     language = reasoner.language
     first, second = language.encode("command: turn left"), language.encode(" and stop")
     with torch.inference_mode():
@@ -164,7 +164,7 @@ def test_a_continued_sequence_equals_one_pass(family):
 def test_pixels_go_on_as_generate_does(family):
     """Greedy tokens after an image prompt are those of transformers' own generate()."""
     _, directory = family
-    language = Reasoner(directory, VlmConfig()).language
+    language = Reasoner(directory, VlmConfig(precision="float32")).language
     chat = language.prompt_text("command: turn left", 6)
     from PIL import Image
 

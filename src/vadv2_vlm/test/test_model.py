@@ -105,7 +105,7 @@ def test_padding_changes_no_loss(directory):
 
 def test_training_and_the_road_see_the_same_numbers(directory):
     """Embedding and flags of the batched module equal those of the core."""
-    reasoner = Reasoner(directory, VlmConfig(max_tokens=8))
+    reasoner = Reasoner(directory, VlmConfig(max_tokens=8, precision="float32"))
     tokens, _ = truths()
     embedding = reasoner.embed(tokens[0], LEFT).embedding
     model = reasoner._model
@@ -116,6 +116,15 @@ def test_training_and_the_road_see_the_same_numbers(directory):
     np.testing.assert_allclose(out.embedding[0].numpy(), embedding, atol=1e-4)
     flags = reasoner.reason(tokens[0], LEFT).flag_probabilities
     np.testing.assert_allclose(out.flag_logits[0].sigmoid().numpy(), flags, atol=1e-4)
+
+
+def test_words_on_quantised_weights_stay_near_and_embeddings_exact(directory):
+    exact, quick = (Reasoner(directory, VlmConfig(precision=p)) for p in ("float32", "int8"))
+    for seed in range(3):
+        tokens = scene_tokens(seed)
+        np.testing.assert_array_equal(quick.embed(tokens, LEFT).embedding, exact.embed(tokens, LEFT).embedding)
+        flags = [r.reason(tokens, LEFT).flag_probabilities for r in (exact, quick)]
+        assert 0.0 < np.abs(flags[0] - flags[1]).max() < 0.05
 
 
 def test_it_learns_two_scenes_and_says_them(directory, tmp_path):

@@ -1,4 +1,4 @@
-"""The reasoner's commands: ``./vadv2 vlm show``, ``./vadv2 vlm make``."""
+"""The reasoner's commands: ``./vadv2 vlm show``, ``./vadv2 vlm make``, ``./vadv2 vlm ask``."""
 
 from __future__ import annotations
 
@@ -56,3 +56,34 @@ def register(app: typer.Typer) -> None:
         write_tiny(out, seed)
         size = sum(f.stat().st_size for f in out.iterdir())
         typer.echo(f"wrote {out} ({size / 1e6:.1f} MB)")
+
+    @group.command("ask")
+    def ask(
+        images: Annotated[list[Path], typer.Argument(help="Pictures of one moment, front first.")],
+        model: Annotated[
+            str,
+            typer.Option("--model", help="As for `show`; its own vision tower reads the pictures, frozen as it comes."),
+        ] = "",
+        command: Annotated[str, typer.Option("--command", help="What the ego is asked to do, in words.")] = "",
+        speed: Annotated[float, typer.Option("--speed", help="The ego's, m/s.", min=0.0)] = 0.0,
+        max_tokens: Annotated[int, typer.Option("--max-tokens", help="Bound on the answer.", min=8)] = 192,
+        free: Annotated[bool, typer.Option("--free", help="Any words, not only sentences that can be parsed.")] = False,
+        json: Annotated[Path | None, typer.Option("--json", help="Also write the answer.")] = None,
+    ) -> None:
+        """Ask a vision language model about pictures through the pixel door, without the stack around it.
+
+        Example: `./vadv2 vlm ask front.jpg front_left.jpg front_right.jpg --model Qwen/Qwen3-VL-2B-Instruct --speed 8`
+        """
+        from vadv2_core.files import write_json_atomic
+        from vadv2_vlm.asking import answer_as_mapping, ask_about
+        from vadv2_vlm.config import VlmConfig
+
+        directory = Path(model) if model and Path(model).is_dir() else None
+        config = VlmConfig(
+            language_model="" if directory else model, max_tokens=max_tokens, sentences="free" if free else "grammar"
+        )
+        answer = answer_as_mapping(ask_about(images, directory, config, command, speed))
+        for key, value in answer.items():
+            typer.echo(f"{key:24} {value}")
+        if json is not None:
+            write_json_atomic(json, answer)

@@ -35,7 +35,6 @@ class SlotConfig:
 class VlmConfig:
     """How the reasoner runs."""
 
-    door: str = parameter("tokens", "What the model sees: scene tokens, or the images.", choices=("tokens", "pixels"))
     language_model: str = parameter(
         "",
         "Where no checkpoint is given: directory or hub name of an image-text-to-text model; empty for the tiny one.",
@@ -56,7 +55,11 @@ class VlmConfig:
         choices=("grammar", "free"),
     )
     adapter: str = parameter("", "Directory of a LoRA adapter to load over the language model; empty for none.")
-    precision: str = parameter("float32", "Arithmetic of the language model.", choices=("float32", "bfloat16", "int8"))
+    precision: str = parameter(
+        "int8",
+        "Arithmetic of the language model; int8 is for its words only, embeddings stay exact.",
+        choices=("float32", "bfloat16", "int8"),
+    )
     device: str = parameter("cpu", "Where it runs, as torch names it.")
     seed: int = parameter(0, "Seed of untrained weights.", minimum=0, maximum=2**31 - 1)
     cache: str = parameter(".vadv2", "Directory for untrained models made from a seed.")

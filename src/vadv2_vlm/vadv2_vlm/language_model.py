@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -52,6 +53,7 @@ class LanguageModel:
         self.tokenizer: Any = processor.tokenizer
         self.source, self.licence = source, licence
         self.decoder: Any = self.model.get_decoder()
+        self._speaker: Any = self.decoder
         self.embeddings: nn.Embedding = self.model.get_input_embeddings()
         self.head: nn.Module = self.model.get_output_embeddings()
         config = self.model.config
@@ -98,10 +100,17 @@ class LanguageModel:
         return f"{chat}{REASON_TOKEN}" if self.knows_form else str(chat)
 
     def freeze(self, precision: str) -> None:
-        """Make it ready for the road: no gradients, and for ``int8`` the text model's weights quantised dynamically."""
+        """Make it ready for the road: no gradients; for ``int8`` what follows the prefill runs on quantised weights.
+
+        The prefill, and so the embedding, keeps its exact weights: it is bound by arithmetic, and the planner was
+        trained with it. Words are bound by reading weights, one token a pass.
+        """
         self.model.eval().requires_grad_(False)
-        if precision == "int8":
-            torch.ao.quantization.quantize_dynamic(self.decoder, {nn.Linear}, dtype=torch.qint8, inplace=True)
+        if precision == "int8" and self.device.type == "cpu":
+            with warnings.catch_warnings():
+                # The pinned torch still has it and says that a later one will not.
+                warnings.simplefilter("ignore")
+                self._speaker = torch.ao.quantization.quantize_dynamic(self.decoder, {nn.Linear}, dtype=torch.qint8)
 
     def words(self, ids: tuple[int, ...] | list[int]) -> torch.Tensor:
         """Input embeddings (1, n, hidden) of tokens."""
@@ -110,7 +119,7 @@ class LanguageModel:
     def begin(self, embeds: torch.Tensor) -> Continuation:
         """Prefill of input embeddings (1, n, hidden)."""
         cache = DynamicCache()
-        hidden = self._forward(embeds, 0, cache)
+        hidden = self._forward(self.decoder, embeds, 0, cache)
         return Continuation(cache, embeds.shape[1], hidden[:, -1])
 
     def begin_pixels(self, inputs: dict[str, torch.Tensor]) -> Continuation:
@@ -125,7 +134,7 @@ class LanguageModel:
 
     def proceed(self, state: Continuation, ids: tuple[int, ...] | list[int]) -> torch.Tensor:
         """Append tokens; returns their hidden states (n, hidden) and moves the state on."""
-        hidden = self._forward(self.words(ids), state.position, state.cache)[0]
+        hidden = self._forward(self._speaker, self.words(ids), state.position, state.cache)[0]
         state.position += len(ids)
         state.hidden = hidden[-1:]
         return hidden
@@ -148,9 +157,10 @@ class LanguageModel:
         config = read_json(directory / "config.json")
         write_json_atomic(directory / "config.json", config | {"dtype": "float16"})
 
-    def _forward(self, embeds: torch.Tensor, position: int, cache: DynamicCache) -> torch.Tensor:
+    @staticmethod
+    def _forward(decoder: Any, embeds: torch.Tensor, position: int, cache: DynamicCache) -> torch.Tensor:
         positions = torch.arange(position, position + embeds.shape[1], device=embeds.device)[None]
-        out = self.decoder(inputs_embeds=embeds, position_ids=positions, past_key_values=cache, use_cache=True)
+        out = decoder(inputs_embeds=embeds, position_ids=positions, past_key_values=cache, use_cache=True)
         return out.last_hidden_state  # type: ignore[no-any-return]
 
 
