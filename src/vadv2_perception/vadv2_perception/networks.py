@@ -47,7 +47,10 @@ class TorchNetwork:
 
 
 class EachCamera:
-    """An image half that was exported for one camera, run over all of a rig's."""
+    """An image half that was exported for one camera, run over all of a rig's that show something.
+
+    A black picture is a camera that is not valid; nothing reads its tokens, so they are left zero and cost nothing.
+    """
 
     def __init__(self, one: Network) -> None:
         self.one = one
@@ -55,11 +58,12 @@ class EachCamera:
     def __call__(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """Run every camera; see `Network`."""
         whole: dict[str, NDArray[Any]] = {}
-        cameras = len(next(iter(inputs.values())))
-        for i in range(cameras):
+        images = inputs["images"]
+        seen = [i for i in range(len(images)) if images[i].any()] or [0]
+        for i in seen:
             for name, value in self.one({key: array[i : i + 1] for key, array in inputs.items()}).items():
-                if i == 0:
-                    whole[name] = np.empty((cameras, *value.shape[1:]), value.dtype)
+                if name not in whole:
+                    whole[name] = np.zeros((len(images), *value.shape[1:]), value.dtype)
                 whole[name][i] = value[0]
         return whole
 
