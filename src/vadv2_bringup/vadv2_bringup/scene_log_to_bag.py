@@ -87,7 +87,7 @@ def write_scene_log_as_bag(
     rig: CameraRig,
     weather: str = "",
     limit: int | None = None,
-    progress: Callable[[], None] = lambda: None,
+    progress: Callable[[], object] = lambda: None,
 ) -> int:
     """Render a log and write it as a bag.
 

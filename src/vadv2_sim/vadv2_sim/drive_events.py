@@ -62,6 +62,10 @@ def boxes_overlap(a: Array, b: Array) -> bool:
     return True
 
 
+def _cross(a: Array, b: Array) -> Array:
+    return np.asarray(a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0])
+
+
 class EventDetector:
     """Watches a drive step by step; every event is reported once, when it begins.
 
@@ -182,13 +186,12 @@ class EventDetector:
         if np.abs(self._middles - now).max(axis=1).min() > 6.0:
             return []
         across = right - left
-        cross = lambda a, b: a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]  # noqa: E731
-        denominator = cross(move, across)
+        denominator = _cross(move, across)
         with np.errstate(divide="ignore", invalid="ignore"):
-            t = cross(left - before, across) / denominator
-            u = cross(left - before, move) / denominator
+            t = _cross(left - before, across) / denominator
+            u = _cross(left - before, move) / denominator
         # Only in the direction of travel: the line runs left to right, so the way on lies to its left.
-        forward = cross(move, across) < 0.0
+        forward = _cross(move, across) < 0.0
         found = []
         for k in np.flatnonzero((t > 0.0) & (t <= 1.0) & (u >= -0.05) & (u <= 1.05) & forward):
             line = self._lines[k]

@@ -68,20 +68,19 @@ class BirdView:
         image = np.full((_BEV, _BEV, 3), 28, dtype=np.uint8)
         pose = scene.ego.pose
         here = np.array([pose.x, pose.y])
-        near = lambda middle: float(np.abs(middle - here).max()) < 120.0  # noqa: E731
         for polygon, middle in self._areas:
-            if near(middle):
+            if _near(middle, here):
                 cv2.fillPoly(image, [_pixels(pose, polygon)], (70, 72, 78), cv2.LINE_AA)
         for polygon, middle in self._crossings:
-            if near(middle):
+            if _near(middle, here):
                 cv2.fillPoly(image, [_pixels(pose, polygon)], (112, 112, 116), cv2.LINE_AA)
         for line, middle in self._lanes:
-            if near(middle):
+            if _near(middle, here):
                 cv2.polylines(image, [_pixels(pose, line)], False, (98, 100, 108), 1, cv2.LINE_AA)
         if scene.route is not None:
             cv2.polylines(image, [_pixels(pose, scene.route.points)], False, (60, 120, 190), 2, cv2.LINE_AA)
         for segment, signal in self._lines:
-            if near(segment[0]):
+            if _near(segment[0], here):
                 color = _LAMPS.get(scene.signals.get(signal or "", SignalState.UNKNOWN), (200, 200, 200))
                 cv2.polylines(image, [_pixels(pose, segment)], False, color, 2, cv2.LINE_AA)
         for agent in scene.agents:
@@ -95,6 +94,10 @@ class BirdView:
             way = plan.origin_pose.transform(plan.points[:, 1:3])
             cv2.polylines(image, [_pixels(pose, way)], False, (80, 250, 160), 2, cv2.LINE_AA)
         return image
+
+
+def _near(place: Array, here: Array) -> bool:
+    return float(np.abs(place - here).max()) < 120.0
 
 
 def _pixels(pose: Pose2, points: Array) -> NDArray[np.int32]:

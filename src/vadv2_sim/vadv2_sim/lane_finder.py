@@ -56,7 +56,7 @@ class LaneFinder:
         self._owner = np.concatenate(owner)
         self._half = 0.5 * np.array([lane.width for lane in lanes])
         self._looked_at = np.array([np.inf, np.inf])
-        self._nearby = np.arange(0)
+        self._nearby: NDArray[np.int64] = np.arange(0)
         area = unary_union([Polygon(p).buffer(0.0) for p in road.drivable]).buffer(CURB_TOLERANCE)
         shapely.prepare(area)
         self._area = area

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from vadv2_core.taxonomy import Weather
 from vadv2_sim.drivers import make_scene_driver
 from vadv2_sim.plan_tracker import PlanTracker
 from vadv2_sim.road_map import town_map
+from vadv2_sim.scenarios import SCENARIOS, make_scenario
 from vadv2_sim.town import load_town
 from vadv2_sim.world import World, WorldConfig
 
@@ -179,10 +181,6 @@ def plan_recording(
     towns: Sequence[str], scenarios: Sequence[str], seed: int, driver: str = "expert", seconds: float = 0.0
 ) -> Iterator[DriveOrder]:
     """Orders without end, the same for the same arguments: towns in turn, scenarios and weathers drawn by share."""
-    import random
-
-    from vadv2_sim.scenarios import SCENARIOS
-
     mix = [(name, weight) for name, weight in _MIX if name in SCENARIOS and (not scenarios or name in scenarios)]
     mix += [(name, 1) for name in scenarios if name not in dict(_MIX)]
     index = 0
@@ -231,8 +229,6 @@ def record(
     Raises:
         InputError: for a folder that holds a recording with other arguments, or an unknown town, scenario or driver.
     """
-    from vadv2_sim.scenarios import make_scenario
-
     for name in scenarios:
         make_scenario(name, 0)
     told = {
@@ -287,8 +283,8 @@ def record(
         waiting: list[Any] = []
         jobs = missing()
         while True:
-            while len(waiting) < 2 * workers and (job := next(jobs, None)) is not None:
-                waiting.append(pool.apply_async(_work, (job,)))
+            while len(waiting) < 2 * workers and (order := next(jobs, None)) is not None:
+                waiting.append(pool.apply_async(_work, (order,)))
                 while earlier:
                     total += earlier[0].seconds
                     yield earlier.pop(0)

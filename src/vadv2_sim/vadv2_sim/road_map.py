@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import sumolib  # type: ignore[import-untyped]
+import sumolib
 from shapely.geometry import LineString, Polygon
 from shapely.ops import unary_union
 
@@ -143,8 +143,8 @@ class _MapBuilder:
         self._connectors()
         stop_lines = self._stop_lines()
         heads, signs = self._poles()
-        junctions = {
-            n.getID(): np.asarray(n.getShape(), dtype=np.float64)
+        junctions: dict[str, Array] = {
+            str(n.getID()): np.asarray(n.getShape(), dtype=np.float64)
             for n in self.net.getNodes()
             if n.getShape() and len(n.getShape()) > 2 and n.getType() not in ("internal", "dead_end")
         }
@@ -170,8 +170,9 @@ class _MapBuilder:
             kinds = [_kind(lane) for lane in lanes]
             for i, lane in enumerate(lanes):
                 drive = kinds[i] in (LaneKind.ROAD, LaneKind.DRIVEWAY)
-                beside = lambda k, drive=drive, kinds=kinds, lanes=lanes: (  # noqa: E731
-                    lanes[k].getID() if drive and 0 <= k < len(lanes) and kinds[k] == LaneKind.ROAD else None
+                left, right = (
+                    lanes[j].getID() if drive and 0 <= j < len(lanes) and kinds[j] == LaneKind.ROAD else None
+                    for j in (i + 1, i - 1)
                 )
                 self.lanes[lane.getID()] = Lane(
                     lane.getID(),
@@ -179,8 +180,8 @@ class _MapBuilder:
                     _points(lane.getShape()),
                     lane.getWidth(),
                     lane.getSpeed(),
-                    left=beside(i + 1),
-                    right=beside(i - 1),
+                    left=left,
+                    right=right,
                 )
                 self.lane_of[lane.getID()] = lane.getID()
 

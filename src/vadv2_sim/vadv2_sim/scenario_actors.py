@@ -136,7 +136,7 @@ def across(world: World, s: float, reach: float, from_right: bool) -> Array:
     x, y, yaw = world.route.pose_at(s)
     left = np.array([-math.sin(yaw), math.cos(yaw)])
     ends = np.array([(x, y) - reach * left, (x, y) + reach * left])
-    return ends if from_right else ends[::-1]
+    return np.asarray(ends if from_right else ends[::-1])
 
 
 def lane_path(world: World, lane: str, onward: float = 60.0) -> Array:
@@ -150,4 +150,4 @@ def lane_path(world: World, lane: str, onward: float = 60.0) -> Array:
         total += float(arc_length(here.centerline)[-1])
     points = np.concatenate(parts)
     keep = np.concatenate([[True], np.hypot(*np.diff(points, axis=0).T) > 1e-3])
-    return points[keep]
+    return np.asarray(points[keep])

@@ -138,6 +138,8 @@ class SimNode(WorkerNode[SimNodeConfig, "VehicleCommand | str"]):
         return self.config.in_step and self.frame is not None and command.stamp != self.frame.scene.stamp
 
     def _show(self, frame: DriveFrame) -> None:
+        if not self.context.ok():  # the process is being ended
+            return
         scene = frame.scene
         stamp = scene.stamp
         self._shown_at = time.monotonic()

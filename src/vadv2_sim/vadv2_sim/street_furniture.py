@@ -12,6 +12,9 @@ from vadv2_core.geometry import arc_length, heading_at, point_at
 from vadv2_core.scene import Agent, Lane, RoadMap
 from vadv2_core.taxonomy import AgentClass, AgentIntention, Cause, LaneKind
 
+Size = tuple[float, float, float]
+Color = tuple[int, int, int]
+
 CAR_COLORS = (
     (225, 225, 228),
     (28, 30, 34),
@@ -79,17 +82,18 @@ def road_works(lane: Lane, rng: random.Random) -> RoadWorks:
     end = max(start + 12.0, min(length - 12.0, start + rng.uniform(25.0, 45.0)))
     inner = -1.0 if lane.left is not None else 1.0  # cones taper from the lane's outer edge towards traffic
     half = 0.5 * lane.width
-    stand = lambda tag, cls, s, offset, size, color: agents.append(  # noqa: E731
-        _stand(f"works:{lane.id}:{tag}", cls, lane, s, offset, size, color)
-    )
     agents: list[Agent] = []
+
+    def stand(tag: str, cls: AgentClass, s: float, offset: float, size: Size, color: Color) -> None:
+        agents.append(_stand(f"works:{lane.id}:{tag}", cls, lane, s, offset, size, color))
+
     cone, orange = (0.4, 0.4, 0.75), (240, 90, 20)
     sign = (0.3, 0.9, 1.6)
     stand("sign", AgentClass.CONSTRUCTION_SIGN, start - 12.0, inner * (half - 0.5), sign, (230, 140, 20))
     for k in range(5):
         stand(f"taper{k}", AgentClass.TRAFFIC_CONE, start + 2.2 * k, inner * half * (0.8 - 0.4 * k), cone, orange)
-    for k, s in enumerate(np.arange(start + 13.0, end, 4.0)):
-        stand(f"cone{k}", AgentClass.TRAFFIC_CONE, float(s), -inner * 0.8 * half, cone, orange)
+    for k, s in enumerate(np.arange(start + 13.0, end, 4.0).tolist()):
+        stand(f"cone{k}", AgentClass.TRAFFIC_CONE, s, -inner * 0.8 * half, cone, orange)
     for tag, s in (("first", start + 13.5), ("last", end)):
         stand(tag, AgentClass.BARRIER, s, inner * 0.3, (0.4, 2.0, 1.0), (230, 60, 40))
     heap = (3.0, 1.6, 1.2)

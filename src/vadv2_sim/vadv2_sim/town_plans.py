@@ -210,14 +210,13 @@ def draw_suburb(seed: int) -> TownDraft:
     for name, x, y, kind in inner:
         draft.node(name, float(x), float(y), kind)
     parking, plain = "parking_residential", "residential"
-    bent = lambda a, b, kind, size=11.0: draft.street(a, b, kind, _bend(rng, draft, a, b, size))  # noqa: E731
     for a, b, kind in (
         ("c0", "d0", plain), ("c1", "d1", "street"), ("c2", "d2", plain), ("c3", "d3", "street"),
         ("d0", "e0", parking), ("d2", "e2", parking), ("d3", "e3", parking),
         ("c0", "f0", plain), ("c1", "f1", "street"), ("c2", "f2", plain), ("c3", "f3", plain),
         ("d2", "d3", parking), ("e0", "e1", plain), ("e2", "e3", parking), ("f0", "f1", parking), ("f2", "f3", parking),
     ):  # fmt: skip
-        bent(a, b, kind)
+        draft.street(a, b, kind, _bend(rng, draft, a, b, 11.0))
     draft.zebra("zd", "d1", "e1", plain, 0.5)
     for a, b, kind in (("d0", "d1", parking), ("d1", "d2", parking), ("e1", "e2", parking), ("f1", "f2", parking)):
         _with_driveways(draft, rng, a, b, kind)

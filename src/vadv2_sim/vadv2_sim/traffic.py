@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vadv2_core.config import parameter, validate
-from vadv2_core.geometry import Pose2
+from vadv2_core.geometry import Array, Pose2
 from vadv2_core.scene import Agent
 from vadv2_core.taxonomy import AgentClass, AgentIntention, Cause, LaneKind, SignalState
 from vadv2_core.vehicle import VehicleConfig
@@ -309,7 +309,7 @@ class Traffic:
         self._known[name] = known
         return known
 
-    def _places(self) -> np.ndarray:
+    def _places(self) -> Array:
         return np.array([(a.x, a.y) for a in self.things], dtype=np.float64).reshape(-1, 2)
 
 
@@ -317,7 +317,7 @@ def _phase(name: str) -> int:
     return sum(name.encode()) % INTENT_EVERY
 
 
-def _signal_places(town_map: TownMap, signals: list[str]) -> np.ndarray:
+def _signal_places(town_map: TownMap, signals: list[str]) -> Array:
     places = {c.signal: c.polygon.mean(axis=0) for c in town_map.road.crossings if c.signal}
     places |= {lane.signal: lane.centerline[0] for lane in town_map.road.lanes.values() if lane.signal}
     return np.array([places.get(s, np.full(2, 1e9)) for s in signals], dtype=np.float64).reshape(-1, 2)
