@@ -126,43 +126,41 @@ def drive(
     root = 2 * np.sqrt(config.acceleration * config.deceleration)
     rows = np.arange(count)
     top = limits.shape[1] - 1
+    kept = np.flatnonzero(obstacles.active.any(axis=(0, 2)))
+    lows, speeds = obstacles.low[kept], obstacles.speed[kept]
+    gap0, headway = obstacles.gap[kept], obstacles.headway[kept]
+    idle = np.where(obstacles.active[:, kept], 0.0, np.inf)
     for k in range(STEPS):
-        at = np.clip((s + 0.5 * v + 0.5) / spacing, 0, top - 1e-6)
+        at = np.minimum((s + 0.5 * v + 0.5) / spacing, top - 1e-6)
         low = at.astype(np.int64)
         w = at - low
-        wanted = limits[rows, low] * (1 - w) + limits[rows, np.minimum(low + 1, top)] * w
-        wish = np.clip((wanted - v) / 0.9, -config.deceleration, config.acceleration)
-        if len(obstacles.low):
-            gap = obstacles.low[None, :, k] - (s + front)[:, None]
+        wanted = limits[rows, low] * (1 - w) + limits[rows, low + 1] * w
+        wish = np.minimum(np.maximum((wanted - v) / 0.9, -config.deceleration), config.acceleration)
+        if len(kept):
+            other = speeds[:, k]
+            gap = lows[:, k] - (s + front)[:, None]
             speed = v[:, None]
-            desired = obstacles.gap + np.maximum(
-                0.0, speed * obstacles.headway + speed * (speed - obstacles.speed[None, :, k]) / root
-            )
-            room = np.maximum(gap, 0.2)
-            hold = config.acceleration * (1.0 - (desired / room) ** 2)
+            closing = speed - other
+            desired = gap0 + np.maximum(0.0, speed * (headway + closing / root))
+            hold = config.acceleration * (1.0 - (desired / np.maximum(gap, 0.2)) ** 2)
             # Where the gap is shorter than wanted but widening, coast instead of braking for the textbook distance.
-            need = np.where(
-                speed > obstacles.speed[None, :, k],
-                -((speed - np.maximum(obstacles.speed[None, :, k], 0.0)) ** 2)
-                / (2 * np.maximum(gap - 0.5 * obstacles.gap, 0.3)),
-                0.0,
-            )
-            close = np.clip(1.0 - gap / np.maximum(0.8 * speed, 0.5), 0.0, 1.0)
+            over = np.where(closing > 0.0, speed - np.maximum(other, 0.0), 0.0)
+            need = -(over * over) / (2 * np.maximum(gap - 0.5 * gap0, 0.3))
+            close = np.maximum(1.0 - np.maximum(gap, 0.0) / np.maximum(0.8 * speed, 0.5), 0.0)
             hold = np.maximum(hold, np.minimum(need * 1.8 - 0.9 - 4.0 * close, -0.2))
-            hold = np.where(gap < 0.4 * obstacles.gap, np.minimum(hold, -1.5), hold)
-            hold = np.where(obstacles.active[:, :, k], hold, np.inf)
+            hold = np.where(gap < 0.4 * gap0, np.minimum(hold, -1.5), hold) + idle[:, :, k]
             worst = hold.argmin(axis=1)
             least = hold[rows, worst]
             wish = np.minimum(wish, least)
             if k * DT < 3.0:
-                harder = least < np.minimum(demand, 0.6)
-                held = np.where(harder, worst, held)
+                harder = least < demand
+                held = np.where(harder, kept[worst], held)
                 demand = np.where(harder, least, demand)
         if floor is not None:
             wish = np.minimum(wish, floor)
-        wish = np.clip(wish, -HARD, config.acceleration)
+        wish = np.maximum(wish, -HARD)
         jerk = np.where(wish < -3.0, 20.0, np.where(wish < -1.5, 12.0, config.jerk)) * DT
-        a = np.clip(wish, a - jerk, a + np.maximum(config.jerk * DT, jerk * 0.5))
+        a = np.minimum(np.maximum(wish, a - jerk), a + np.maximum(config.jerk * DT, jerk * 0.5))
         after = np.maximum(v + a * DT, 0.0)
         a = (after - v) / DT
         s, v = s + 0.5 * (v + after) * DT, after

@@ -30,7 +30,7 @@ CAPTION = 26
 def captioned(image: Image, words: str) -> Image:
     """An image with a line of words above it."""
     bar = np.full((CAPTION, image.shape[1], 3), 24, dtype=np.uint8)
-    cv2.putText(bar, words, (8, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (235, 235, 235), 1, cv2.LINE_AA)
+    cv2.putText(bar, words, (8, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (235, 235, 235), 1, cv2.LINE_AA)
     return np.vstack([bar, image])
 
 
