@@ -83,6 +83,8 @@ TOPICS: dict[str, dict[str, str]] = {
         "~/input/odometry": "odometry",
         "~/input/ego_state": "ego_state",
         "~/input/trajectory_candidates": "trajectory_candidates",
+        "~/input/objects": "objects",
+        "~/input/control_mode": "control_mode",
         "~/output/vehicle_command": "vehicle_command",
         "~/output/drive_status": "drive_status",
         "~/output/command": "command",

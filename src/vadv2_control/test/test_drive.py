@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from vadv2_control.configuration import ControlConfig, DriveConfig
 from vadv2_control.controller import Controller
-from vadv2_control.obstacle_check import Obstacles
 from vadv2_core.drive import DriveState
 from vadv2_core.ego import EgoState
 from vadv2_core.geometry import Pose2
+from vadv2_core.obstacles import Obstacles
 from vadv2_core.stamps import stamp_from_seconds
 from vadv2_core.trajectory import TrajectoryCandidates
 from vadv2_core.vehicle import VehicleConfig, VehicleState, step_vehicle

@@ -2,6 +2,6 @@
 
 from vadv2_control.configuration import ControlConfig
 from vadv2_control.controller import Controller
-from vadv2_control.obstacle_check import Obstacles
+from vadv2_core.obstacles import Obstacles
 
 __all__ = ["ControlConfig", "Controller", "Obstacles"]

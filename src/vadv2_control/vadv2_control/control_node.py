@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from nav_msgs.msg import Odometry
+from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 from vadv2_msgs import msg as messages
 
@@ -21,6 +22,7 @@ from vadv2_ros.conversions import (
     candidates_from_message,
     drive_status_to_message,
     ego_state_from_message,
+    obstacles_from_message,
     vehicle_command_to_message,
 )
 from vadv2_ros.diagnostics import Health, Level
@@ -55,6 +57,8 @@ class ControlNode(WorkerNode[ControlNodeConfig, Stamp]):
         self.listen(Odometry, "odometry", self._on_odometry, qos.ODOMETRY)
         self.listen(messages.EgoState, "ego_state", self._on_ego_state, qos.ODOMETRY)
         self.listen(messages.TrajectoryCandidates, "trajectory_candidates", self._on_plan, qos.STAGE)
+        self.listen(messages.Obstacles, "objects", self._on_objects, qos.STAGE)
+        self.listen(Bool, "control_mode", self._on_control_mode, qos.LATCHED)
         self.serve(SetBool, "engage", self._on_engage)
         self.serve(Trigger, "clear_emergency", self._on_clear)
         if not config.in_step:
@@ -72,6 +76,12 @@ class ControlNode(WorkerNode[ControlNodeConfig, Stamp]):
         self._plan = candidates_from_message(message)
         if self.config.in_step:
             self.answer(self._plan.stamp)
+
+    def _on_objects(self, message: Any) -> None:
+        self._controller.obstacles = obstacles_from_message(message)
+
+    def _on_control_mode(self, message: Bool) -> None:
+        self._controller.human_takes_over(not message.data)
 
     def _on_engage(self, request: Any, response: Any) -> Any:
         response.message = self._controller.engage() if request.data else self._controller.disengage()

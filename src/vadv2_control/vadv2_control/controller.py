@@ -10,10 +10,11 @@ from vadv2_control.intake import OdometryIntake, plan_fault
 from vadv2_control.lateral import LateralController
 from vadv2_control.limits import CommandLimiter
 from vadv2_control.longitudinal import LongitudinalController, LongitudinalState
-from vadv2_control.obstacle_check import Obstacles, time_to_collision
+from vadv2_control.obstacle_check import time_to_collision
 from vadv2_control.reference import ReferencePath
 from vadv2_core.drive import DriveState, DriveStatus, VehicleCommand
 from vadv2_core.ego import EgoState
+from vadv2_core.obstacles import Obstacles
 from vadv2_core.stamps import Stamp, seconds_between
 from vadv2_core.trajectory import TrajectoryCandidates
 from vadv2_core.vehicle import VehicleConfig

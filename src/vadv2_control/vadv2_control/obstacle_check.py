@@ -6,8 +6,6 @@ that still works when both are wrong.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,23 +13,9 @@ from vadv2_control.configuration import ObstacleConfig
 from vadv2_control.reference import ReferencePath
 from vadv2_core.ego import EgoState
 from vadv2_core.geometry import Array, box_corners
+from vadv2_core.obstacles import Obstacles
 from vadv2_core.stamps import Stamp, seconds_between
 from vadv2_core.vehicle import VehicleConfig
-
-
-@dataclass(frozen=True, slots=True)
-class Obstacles:
-    """Boxes of one moment in odom.
-
-    Attributes:
-        stamp: Their time.
-        boxes: (n, 5) centre x, y, yaw, length, width.
-        velocities: (n, 2) m/s, odom axes.
-    """
-
-    stamp: Stamp
-    boxes: Array
-    velocities: Array
 
 
 def _overlap(a: Array, b: Array) -> NDArray[np.bool_]:

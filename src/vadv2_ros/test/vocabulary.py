@@ -9,6 +9,7 @@ from vadv2_core.command import DrivingCommand, Route
 from vadv2_core.drive import DriveState, DriveStatus, VehicleCommand
 from vadv2_core.ego import EgoState
 from vadv2_core.geometry import Pose2
+from vadv2_core.obstacles import Obstacles
 from vadv2_core.reasoning import Reasoning, ReasoningEmbedding
 from vadv2_core.taxonomy import Cause, DrivingAction, EdgeCaseFlag, LateralAction, LongitudinalAction
 from vadv2_core.tokens import SceneMap, SceneObjects, SceneTokens
@@ -109,6 +110,13 @@ def examples(rng: np.random.Generator) -> dict[str, tuple[str, list[object]]]:
         "candidates": ("TrajectoryCandidates", [candidates(rng), candidates(rng, None)]),
         "vehicle_command": ("VehicleCommand", commands),
         "drive_status": ("DriveStatus", [status]),
+        "obstacles": (
+            "Obstacles",
+            [
+                Obstacles(STAMP, rng.normal(size=(3, 5)), rng.normal(size=(3, 2))),
+                Obstacles(STAMP, np.zeros((0, 5)), np.zeros((0, 2))),
+            ],
+        ),
         "rig": ("CameraRig", [rig(rng)]),
         "frame": ("CameraFrame", [frame(rng)]),
     }

@@ -18,6 +18,7 @@ from vadv2_core.drive import DriveState, DriveStatus, VehicleCommand
 from vadv2_core.ego import EgoState
 from vadv2_core.errors import InputError
 from vadv2_core.geometry import Pose2
+from vadv2_core.obstacles import Obstacles
 from vadv2_core.reasoning import Reasoning, ReasoningEmbedding
 from vadv2_core.taxonomy import Cause, DrivingAction, LateralAction, LongitudinalAction
 from vadv2_core.tokens import SceneMap, SceneObjects, SceneTokens
@@ -402,3 +403,32 @@ def drive_status_from_message(message: Any) -> DriveStatus:
         _unnamed(message.timings),
         _unnamed(message.terms),
     )
+
+
+def obstacles_to_message(obstacles: Obstacles) -> Any:
+    """`Obstacles` to its message."""
+    return messages.Obstacles(
+        header=header(obstacles.stamp, ODOM_FRAME),
+        boxes=flat(obstacles.boxes, np.float64),
+        velocities=flat(obstacles.velocities, np.float64),
+    )
+
+
+def obstacles_from_message(message: Any) -> Obstacles:
+    """`Obstacles` from its message; without velocities they stand.
+
+    Raises:
+        InputError: for lengths that do not fit, or numbers that are not finite.
+    """
+    boxes = np.asarray(message.boxes, dtype=np.float64)
+    if boxes.size % 5:
+        raise InputError(f"boxes have {boxes.size} numbers", "Obstacles", "five a box")
+    boxes = boxes.reshape(-1, 5)
+    velocities = np.asarray(message.velocities, dtype=np.float64)
+    if velocities.size == 0:
+        velocities = np.zeros(2 * len(boxes))
+    if velocities.size != 2 * len(boxes):
+        raise InputError(f"velocities have {velocities.size} numbers", "Obstacles", f"{2 * len(boxes)}, two a box")
+    if not (np.isfinite(boxes).all() and np.isfinite(velocities).all()):
+        raise InputError("a number is not finite", "Obstacles", "finite boxes and velocities")
+    return Obstacles(stamp_from_time(message.header.stamp), boxes, velocities.reshape(-1, 2))

@@ -223,7 +223,7 @@ def _drive(spec: DriveSpec, faults: Sequence[Fault]) -> _Trace:
             trace.states.append(status.state)
             trace.causes.append(status.cause)
             trace.places.append((scene.ego.pose.x, scene.ego.pose.y))
-            scene = world.step(command if _is_finite(command) else replace(command, **_ZERO))
+            scene = world.step(command if _is_finite(command) else _standstill(command))
     finally:
         planner.close()
         trace.collisions = sum(e.kind is EventKind.COLLISION and e.at_fault for e in world.events)
@@ -232,7 +232,8 @@ def _drive(spec: DriveSpec, faults: Sequence[Fault]) -> _Trace:
     return trace
 
 
-_ZERO = {"steering_angle": 0.0, "steering_rate": 0.0, "acceleration": 0.0, "speed": 0.0}
+def _standstill(command: VehicleCommand) -> VehicleCommand:
+    return replace(command, steering_angle=0.0, steering_rate=0.0, acceleration=0.0, speed=0.0)
 
 
 def _stages(planner: Any, scene: Scene, moment: Moment, active: list[tuple[Fault, FaultMemory]], trace: _Trace) -> None:
