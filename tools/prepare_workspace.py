@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,10 +64,10 @@ def read_state() -> dict[str, str]:
     return state if isinstance(state, dict) else {}
 
 
-def write_state(state: dict[str, str]) -> None:
-    """Record the steps that are done, whole or not at all."""
+def write_state(done: dict[str, str]) -> None:
+    """Record steps that are done, whole or not at all."""
     beside = STATE.with_suffix(".new")
-    beside.write_text(json.dumps(state, indent=1))
+    beside.write_text(json.dumps({**read_state(), **done}, indent=1))
     beside.replace(STATE)
 
 
@@ -83,26 +84,29 @@ def flavour() -> str:
     return os.environ["ROS_DISTRO"] if sources_distribution(os.environ) else "wheels"
 
 
-def built_from() -> list[Path]:
-    """Files the colcon build depends on; a Python module is linked, not copied, and does not count."""
-    source = ROOT / "src"
-    patterns = ("*/package.xml", "*/setup.py", "*/setup.cfg", "*/CMakeLists.txt", "*/msg/*.msg")
-    return [path for pattern in patterns for path in source.glob(pattern)]
-
-
 def installed_names() -> list[str]:
     """Names of the launch and configuration files: they are linked one by one, so a new one needs a build."""
     folders = (ROOT / "launch", ROOT / "config")
     return sorted(str(p.relative_to(ROOT)) for folder in folders for p in folder.rglob("*") if p.is_file())
 
 
+def package_digests() -> dict[str, str]:
+    """Digest by package of what its colcon build depends on; a Python module is linked, not copied: it does not count."""
+    patterns = ("package.xml", "setup.py", "setup.cfg", "CMakeLists.txt", "msg/*.msg")
+    found = {}
+    for package in sorted(p.parent for p in (ROOT / "src").glob("*/package.xml")):
+        files = [path for pattern in patterns for path in package.glob(pattern)]
+        names = installed_names() if package.name == "vadv2_bringup" else []
+        found[f"build {package.name}"] = digest_of(files, flavour(), str(ROOT), *names)
+    return found
+
+
 def digests() -> dict[str, str]:
     """What each step would be stamped with if it were done now."""
     return {
         "system": digest_of([ROOT / "tools" / "system_libraries.py"]),
-        "packages": digest_of(locks(), flavour()),
-        "build": digest_of(built_from(), flavour(), str(ROOT)),
-        "files": digest_of([], flavour(), str(ROOT), *installed_names()),
+        "packages": digest_of(locks(), flavour(), str(ROOT)),
+        **package_digests(),
     }
 
 
@@ -222,17 +226,16 @@ def mend_cmake_files() -> None:
             path.write_text(mended)
 
 
-def build(*packages: str) -> None:
-    """Build messages and packages (all, or those named) with colcon into ``install/``."""
+def build(packages: list[str]) -> None:
+    """Build some of the packages with colcon into ``install/``."""
     environment = runtime_environment(workspace=ROOT)
     environment["PATH"] = f"{VENV / 'bin'}{os.pathsep}{environment['PATH']}"
     prefixes = [str(VENV), *filter(None, [environment.get("CMAKE_PREFIX_PATH")])]
     environment["CMAKE_PREFIX_PATH"] = os.pathsep.join(prefixes)
     colcon = "import sys; from colcon_core.command import main; sys.exit(main())"
-    chosen = ["--packages-select", *packages] if packages else []
     run_logged(
         [str(PYTHON), "-W", "ignore", "-c", colcon, "--log-base", "log", "build", "--symlink-install", "--base-paths",
-         "src", *chosen, "--cmake-args", f"-DPython3_EXECUTABLE={PYTHON}", "-DBUILD_TESTING=OFF",
+         "src", "--packages-select", *packages, "--cmake-args", f"-DPython3_EXECUTABLE={PYTHON}", "-DBUILD_TESTING=OFF",
          "--no-warn-unused-cli"],
         environment, "packages built", "Finished <<<",
     )  # fmt: skip
@@ -250,6 +253,16 @@ def show_messages() -> None:
         link.symlink_to(library)
 
 
+def outdated(wanted: dict[str, str]) -> list[str]:
+    """The steps that are to be done, in order."""
+    state = read_state()
+    steps = [name for name, digest in wanted.items() if state.get(name) != digest]
+    lost = [n for n in wanted if n.startswith("build ") and not (ROOT / "install" / n.removeprefix("build ")).is_dir()]
+    if not PYTHON.exists():
+        return list(wanted)
+    return [name for name in wanted if name in steps or name in lost]
+
+
 def prepare() -> None:
     """Bring every step up to date; does nothing, quickly, where all are.
 
@@ -257,31 +270,34 @@ def prepare() -> None:
         SetupError: with one line on what is missing and what brings it.
     """
     wanted = digests()
-    if read_state() == wanted and PYTHON.exists() and (ROOT / "install").exists():
+    if not outdated(wanted):
         return
     VENV.mkdir(exist_ok=True)
-    with (VENV.parent / ".venv" / ".setup-lock").open("w") as guard:
+    with (VENV / ".setup-lock").open("w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
-        steps = (
-            ("system", "system libraries and build tools", lambda: system_libraries.require(say)),
-            ("packages", f"Python environment in .venv ({flavour()})", install_packages),
-            ("build", "messages and packages, with colcon", build),
-            ("files", "launch and configuration files, with colcon", lambda: build("vadv2_bringup")),
-        )
-        for number, (name, words, step) in enumerate(steps, start=1):
-            state = read_state()
-            if state.get(name) == wanted[name] and (name != "build" or (ROOT / "install").exists()):
-                continue
-            if name == "packages":
-                make_environment()
-            say(f"[{number}/{len(steps)}] {words} …")
-            began = time.monotonic()
-            step()
-            done = {name: wanted[name]}
-            if name == "build":
-                done["files"] = wanted["files"]
-            write_state({**read_state(), **done})
-            say(f"[{number}/{len(steps)}] done in {time.monotonic() - began:.0f} s")
+        # Who waited for another setup finds its work done.
+        todo = outdated(wanted)
+        if "system" in todo:
+            run_step("system libraries and build tools", lambda: system_libraries.require(say))
+            write_state({"system": wanted["system"]})
+        if "packages" in todo:
+            make_environment()
+            run_step(f"Python environment in .venv ({flavour()})", install_packages)
+            write_state({"packages": wanted["packages"]})
+        packages = [name for name in todo if name.startswith("build ")]
+        if packages:
+            names = [name.removeprefix("build ") for name in packages]
+            words = "messages and packages" if len(names) > 3 else ", ".join(names)
+            run_step(f"{words}, with colcon", lambda: build(names))
+            write_state({name: wanted[name] for name in packages})
+
+
+def run_step(words: str, step: Callable[[], None]) -> None:
+    """One step, announced and timed."""
+    say(f"setup: {words} …")
+    began = time.monotonic()
+    step()
+    say(f"setup: done in {time.monotonic() - began:.0f} s")
 
 
 def main() -> int:
