@@ -9,7 +9,7 @@ from vadv2_core.errors import InputError
 from vadv2_core.language.commands import _table, all_commands, command_text, paraphrases, parse_command
 from vadv2_core.language.grammar import Slot, Template, expand, normal, sentence, sentences_of
 from vadv2_core.language.sampling import corpus, random_statement
-from vadv2_core.language.sentences import parse_sentence, parse_text, say, templates
+from vadv2_core.language.sentences import in_usual_words, parse_sentence, parse_text, say, templates
 from vadv2_core.language.statements import (
     DISTANCES,
     DecisionStatement,
@@ -66,6 +66,16 @@ def test_a_text_is_read_sentence_by_sentence_and_says_what_it_could_not_read():
     statements, unread = parse_text(text)
     assert statements == said
     assert unread == ["The moon is a cheese."]
+
+
+def test_usual_words_say_the_same():
+    generator = np.random.default_rng(8)
+    said = [random_statement(generator) for _ in range(12)]
+    text = " ".join(say(s, generator) for s in said)
+    plain = in_usual_words(text)
+    assert parse_text(plain) == (said, [])
+    assert plain == " ".join(say(s) for s in said)
+    assert in_usual_words("The moon is a cheese.") == ""
 
 
 def test_changed_words_change_the_meaning():

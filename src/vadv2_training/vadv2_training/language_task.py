@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from vadv2_core.command import DrivingCommand
 from vadv2_core.decision import Decision
 from vadv2_core.ego import EgoState
+from vadv2_core.language.commands import command_text
+from vadv2_core.language.sentences import in_usual_words
 from vadv2_core.taxonomy import Cause, DrivingAction, LateralAction, LongitudinalAction
 from vadv2_training.frame_store import FrameStore, Window
 from vadv2_training.perceived_frames import ego_states, read_slots
@@ -20,6 +22,11 @@ from vadv2_vlm.slots import SceneSlots, TokenBatch, token_batch
 
 PAST_INTENTS = 2
 """Earlier intents a sample may be conditioned on."""
+PAST_SPACING = 1.0
+"""Seconds between reasonings on the road; a past that is nearer would be copied instead of looking."""
+VARIED, REPHRASED = 0.1, 0.5
+"""Shares of samples in the narrator's varied words (a small model learns facts faster in usual ones), and of samples
+whose command is given in other words alone, its action unknown."""
 
 
 class LanguageModule(nn.Module):
@@ -52,6 +59,29 @@ def truth_of(
     )
 
 
+def worded(said: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
+    """The narrator's texts as a sample learns them: mostly in usual words, the command often in other words alone."""
+    out = dict(said)
+    if draw.random() >= VARIED:
+        out |= {part: in_usual_words(said[part]) for part in ("intent", "scene", "trace")}
+    action = DrivingAction(said["action"])
+    if draw.random() < REPHRASED and action is not DrivingAction.UNKNOWN:
+        out |= {"command": command_text(action, 0.0, draw), "action": int(DrivingAction.UNKNOWN)}
+    return out
+
+
+def earlier_intents(texts: list[dict[str, Any]], stamps: Tensor, index: int) -> tuple[str, ...]:
+    """Intents of `PAST_SPACING` and twice that before a frame, oldest first, as far as the shard goes back."""
+    said = []
+    for back in range(PAST_INTENTS, 0, -1):
+        age = (int(stamps[index]) - stamps[:index].long()).double() * 1e-9
+        near = (age - back * PAST_SPACING).abs()
+        if len(near) and float(near.min()) < 0.5 * PAST_SPACING:
+            intent = texts[int(near.argmin())]["intent"]
+            said += [in_usual_words(intent)] if intent else []
+    return tuple(said)
+
+
 class LanguageTask:
     """Frames of a store with slots as a training task.
 
@@ -73,12 +103,13 @@ class LanguageTask:
             rows = store.read(window, ("stamps", "pose", "aux", "velocity", "acceleration", "decision"))
             texts, perceived, states = store.texts(window), read_slots(slots, name), ego_states(rows)
             for i in range(0, window.count, share):
-                past = tuple(t["intent"] for t in texts[max(i - PAST_INTENTS, 0) : i] if t["intent"])
+                draw = np.random.default_rng([shard, i])
                 # Half of the samples come without a past, as the first frame of a drive does.
-                past = past if np.random.default_rng([shard, i]).random() < 0.5 else ()
+                past = earlier_intents(texts, rows["stamps"], i) if draw.random() < 0.5 else ()
                 decision = tuple(int(v) for v in rows["decision"][i])
+                said = worded(texts[i], draw)
                 self._slots.append(perceived[i])
-                self._truths.append(truth_of(texts[i], (decision[0], decision[1], decision[2]), states[i], past))
+                self._truths.append(truth_of(said, (decision[0], decision[1], decision[2]), states[i], past))
 
     def __len__(self) -> int:
         return len(self._slots)

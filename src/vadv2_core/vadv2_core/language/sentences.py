@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -319,3 +319,14 @@ def parse_text(text: str) -> tuple[list[Statement], list[str]]:
         else:
             statements.append(statement)
     return statements, unread
+
+
+def in_usual_words(text: str) -> str:
+    """The same statements, each in its first template and usual words; sentences that cannot be read fall out."""
+    return " ".join(_usual(piece) for piece in sentences_of(text)).replace("  ", " ").strip()
+
+
+@lru_cache(maxsize=65536)
+def _usual(piece: str) -> str:
+    statement = parse_sentence(piece)
+    return "" if statement is None else say(statement)
