@@ -91,7 +91,7 @@ def installed_names() -> list[str]:
 
 
 def package_digests() -> dict[str, str]:
-    """Digest by package of what its colcon build depends on; a Python module is linked, not copied: it does not count."""
+    """Digest by package of what its colcon build depends on: not of modules, which are linked and not copied."""
     patterns = ("package.xml", "setup.py", "setup.cfg", "CMakeLists.txt", "msg/*.msg")
     found = {}
     for package in sorted(p.parent for p in (ROOT / "src").glob("*/package.xml")):
@@ -190,9 +190,12 @@ def make_environment() -> None:
 
 
 def forget_torn_packages(site: Path) -> None:
-    """Drop the metadata of packages whose installation was cut off, so that pip installs them again."""
+    """Drop the metadata of packages whose installation was cut off, so that pip installs them again.
+
+    pip writes INSTALLER after all other files of a package; RECORD comes out of the wheel with the first of them.
+    """
     for info in site.glob("*.dist-info"):
-        if not (info / "RECORD").exists():
+        if not (info / "INSTALLER").exists():
             shutil.rmtree(info)
 
 

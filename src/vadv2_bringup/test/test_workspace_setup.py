@@ -64,11 +64,23 @@ def test_a_package_whose_installation_was_cut_off_is_installed_again(workspace: 
     site = prepare_workspace.site_packages()
     for name, whole in (("torn-1.dist-info", False), ("whole-1.dist-info", True)):
         (site / name).mkdir()
-        (site / name / "METADATA").write_text("")
+        (site / name / "RECORD").write_text("")
         if whole:
-            (site / name / "RECORD").write_text("")
+            (site / name / "INSTALLER").write_text("pip\n")
     prepare_workspace.forget_torn_packages(site)
     assert [p.name for p in site.iterdir()] == ["whole-1.dist-info"]
+
+
+def test_only_what_changed_is_done(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare_workspace, "PYTHON", Path(sys.executable))
+    wanted = prepare_workspace.digests()
+    assert prepare_workspace.outdated(wanted) == list(wanted)
+    prepare_workspace.write_state(wanted)
+    assert prepare_workspace.outdated(wanted) == []
+    prepare_workspace.write_state({"build vadv2_control": "older"})
+    assert prepare_workspace.outdated(wanted) == ["build vadv2_control"]
+    monkeypatch.setattr(prepare_workspace, "PYTHON", workspace / "gone")
+    assert prepare_workspace.outdated(wanted) == list(wanted)
 
 
 def test_an_unreadable_state_means_nothing_is_done(workspace: Path) -> None:
