@@ -12,6 +12,7 @@ from typing import Any
 from vadv2_core.errors import InputError
 from vadv2_eval.closed_loop.drive import NO_PLACE, PDMS_NAME, DriveOrder
 from vadv2_eval.closed_loop.scores import PENALTIES, take_over_rate
+from vadv2_eval.closed_loop.wheels import check_driver
 from vadv2_eval.intervals import mean_interval, rate_interval
 from vadv2_eval.jobs import Job, ResultStore, run_jobs
 from vadv2_eval.reasoning.records import record_from_json
@@ -120,6 +121,8 @@ def evaluate(plan: ClosedLoopPlan, store: ResultStore, *, workers: int, ray_addr
     """
     if plan.drives < 1:
         raise InputError(f"{plan.drives} drives", "--seeds", "at least 1")
+    for driver in plan.drivers:
+        check_driver(driver, Path(plan.models))
     mark = fingerprint(plan)
     summaries = {}
     for driver in plan.drivers:

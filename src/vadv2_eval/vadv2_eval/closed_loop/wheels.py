@@ -135,6 +135,18 @@ def driver_config(name: str, vehicle: VehicleConfig, models: Path) -> Any:
     return DriverConfig(models=untrained, use_vlm=pictures, planner=planner, vehicle=vehicle)
 
 
+def check_driver(name: str, models: Path) -> None:
+    """Refuse an unknown driver before anything is driven.
+
+    Raises:
+        InputError: naming the known ones.
+    """
+    from vadv2_sim.drivers import SCENE_DRIVERS
+
+    if name not in SCENE_DRIVERS:
+        driver_config(name, VehicleConfig(), models)
+
+
 def make_wheel(name: str, road: RoadMap, vehicle: VehicleConfig, models: Path, rig: Path) -> Wheel:
     """A driver by name.
 
