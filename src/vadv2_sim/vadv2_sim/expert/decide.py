@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from vadv2_core.decision import Decision
@@ -65,9 +67,15 @@ def lateral_of(scene: Scene, path: RoutePath, way: Candidate, profile: Profiles)
         b = float(np.interp(max(reach, here + 8.0), path.along, way.offset))
         if abs(b - a) > 1.2:
             return LateralAction.LEFT_CHANGE if b > a else LateralAction.RIGHT_CHANGE
-    if way.way is not Way.STAY and scene.command.action in (DrivingAction.CHANGE_LEFT, DrivingAction.CHANGE_RIGHT):
-        for first, second in zip(path.spans, path.spans[1:], strict=False):
-            if first.lane.id == scene.ego_lane and second.lane.id in (first.lane.left, first.lane.right):
+    if way.way is not Way.STAY and scene.command.action in (
+        DrivingAction.CHANGE_LEFT,
+        DrivingAction.CHANGE_RIGHT,
+    ):
+        for first, second in pairwise(path.spans):
+            if first.lane.id == scene.ego_lane and second.lane.id in (
+                first.lane.left,
+                first.lane.right,
+            ):
                 at = np.array([[scene.ego.pose.x, scene.ego.pose.y]])
                 gap = np.hypot(*(np.asarray(first.lane.centerline) - at).T).min()
                 if scene.command.distance < 0.5 * (reach - here) or gap > 0.5:
@@ -79,9 +87,18 @@ def lateral_of(scene: Scene, path: RoutePath, way: Candidate, profile: Profiles)
 def _agent_cause(agent: Agent, speed: float, turn: float, on_way: bool) -> Cause:
     if agent.cls is AgentClass.PEDESTRIAN:
         return Cause.PEDESTRIAN
-    if agent.cls in (AgentClass.TRAFFIC_CONE, AgentClass.BARRIER, AgentClass.CONSTRUCTION_SIGN):
+    if agent.cls in (
+        AgentClass.TRAFFIC_CONE,
+        AgentClass.BARRIER,
+        AgentClass.CONSTRUCTION_SIGN,
+    ):
         return Cause.CONSTRUCTION
-    if agent.cause in (Cause.ACCIDENT, Cause.STOPPED_VEHICLE, Cause.CONSTRUCTION, Cause.CUT_IN):
+    if agent.cause in (
+        Cause.ACCIDENT,
+        Cause.STOPPED_VEHICLE,
+        Cause.CONSTRUCTION,
+        Cause.CUT_IN,
+    ):
         return agent.cause
     if agent.blue_light:
         return Cause.EMERGENCY_VEHICLE
@@ -105,9 +122,9 @@ def _open_cause(scene: Scene, path: RoutePath, profile: Profiles, limits: Array)
     for span in path.spans:
         if span.lane.kind is not LaneKind.CONNECTOR or not (span.start < reach and span.end > here):
             continue
-        if span.lane.signal is not None and v < 5.0 and span.start > here - 2.0:
-            if scene.signals.get(span.lane.signal) is SignalState.GREEN:
-                return Cause.GREEN_LIGHT
+        green = scene.signals.get(span.lane.signal or "") is SignalState.GREEN
+        if green and v < 5.0 and span.start > here - 2.0:
+            return Cause.GREEN_LIGHT
         if span.lane.turn in (LateralAction.LEFT_TURN, LateralAction.RIGHT_TURN):
             return Cause.TURN
     if scene.command.action in (DrivingAction.CHANGE_LEFT, DrivingAction.CHANGE_RIGHT):

@@ -1,4 +1,4 @@
-"""The expert: samples lateral and longitudinal motions, scores them against the truth, and says what it does and why."""
+"""The expert: samples lateral and longitudinal motions, scores them against the truth, and says its reasons."""
 
 from __future__ import annotations
 
@@ -55,7 +55,12 @@ class Expert:
         last_decision: What the newest plan does and why.
     """
 
-    def __init__(self, road: RoadMap, vehicle: VehicleConfig | None = None, config: ExpertConfig | None = None) -> None:
+    def __init__(
+        self,
+        road: RoadMap,
+        vehicle: VehicleConfig | None = None,
+        config: ExpertConfig | None = None,
+    ) -> None:
         self._road = road
         self._vehicle = vehicle or VehicleConfig()
         self._config = config or ExpertConfig()
@@ -117,14 +122,26 @@ class Expert:
                 _only(obstacles, best, 5), self._config, floors,
             )  # fmt: skip
             times = self._crashes(
-                path, movers, np.repeat(offsets[best : best + 1], 5, axis=0), again, np.repeat(flags[best][None], 5, 0)
+                path,
+                movers,
+                np.repeat(offsets[best : best + 1], 5, axis=0),
+                again,
+                np.repeat(flags[best][None], 5, 0),
             )
             # The gentlest braking among those that put a collision off longest.
             chosen = _pick(again, int(np.flatnonzero(times >= times.max() - 0.3)[0]))
         self._memory.way = ways[best].way
         trajectory = self._trajectory(scene, path, chosen, offsets[best])
         self.last_decision = decide(
-            scene, path, ways[best], chosen, movers, gates, limits[best], self._front, self._config
+            scene,
+            path,
+            ways[best],
+            chosen,
+            movers,
+            gates,
+            limits[best],
+            self._front,
+            self._config,
         )
         return trajectory
 
@@ -160,7 +177,15 @@ class Expert:
                 return agent.id
         return None
 
-    def _eased(self, path: RoutePath, here: float, offset: float, yaw: float, speed: float, target: Array) -> Array:
+    def _eased(
+        self,
+        path: RoutePath,
+        here: float,
+        offset: float,
+        yaw: float,
+        speed: float,
+        target: Array,
+    ) -> Array:
         """A candidate's offsets, joined to where the ego is and heads by a quintic."""
         now = float(np.interp(here, path.along, target))
         slope_to = (float(np.interp(here + 1.0, path.along, target)) - now) / 1.0
@@ -175,7 +200,13 @@ class Expert:
         return np.asarray(target + np.where(path.along >= here, blend, e0))
 
     def _limits(
-        self, scene: Scene, path: RoutePath, here: float, ways: list[Candidate], offsets: Array, rescue: str | None
+        self,
+        scene: Scene,
+        path: RoutePath,
+        here: float,
+        ways: list[Candidate],
+        offsets: Array,
+        rescue: str | None,
     ) -> Array:
         limit = np.full(len(path.along), 13.9)
         for span in path.spans:
@@ -232,7 +263,10 @@ class Expert:
         ahead &= ~(across[None] & passed)[:, :, None]
         merging = np.array([a.intention is AgentIntention.MERGES for a in agents], dtype=bool)
         ahead = pace.soon(ahead, np.where(across | merging, 2.0, 1.0))
-        low, speed = pace.over_time(movers.low), np.repeat(movers.speed[:, None], pace.STEPS, axis=1)
+        low, speed = (
+            pace.over_time(movers.low),
+            np.repeat(movers.speed[:, None], pace.STEPS, axis=1),
+        )
         if len(agents):
             speed = np.gradient(low, pace.DT, axis=1)
         gap = np.full(len(agents), self._config.gap)
@@ -255,21 +289,33 @@ class Expert:
         return both, flags
 
     def _passed_before(
-        self, movers: Movers, flags: NDArray[np.bool_], ego: EgoMotion, across: NDArray[np.bool_]
+        self,
+        movers: Movers,
+        flags: NDArray[np.bool_],
+        ego: EgoMotion,
+        across: NDArray[np.bool_],
     ) -> NDArray[np.bool_]:
         """Crossers (candidates, n) that come only after the ego has gone by."""
         first = np.where(flags.any(axis=2), flags.argmax(axis=2) * pace.DT, np.inf)
         length = ego.front - ego.rear
         gone = np.array(
             [
-                ego.time_to(float(movers.high[k].max()) + length + 1.0 - ego.front, max(ego.speed, 4.0))
+                ego.time_to(
+                    float(movers.high[k].max()) + length + 1.0 - ego.front,
+                    max(ego.speed, 4.0),
+                )
                 for k in range(len(movers.agents))
             ]
         )
         return (first > gone + 0.8) & across[None]
 
     def _crashes(
-        self, path: RoutePath, movers: Movers, offsets: Array, profiles: pace.Profiles, flags: NDArray[np.bool_]
+        self,
+        path: RoutePath,
+        movers: Movers,
+        offsets: Array,
+        profiles: pace.Profiles,
+        flags: NDArray[np.bool_],
     ) -> Array:
         """Seconds (candidates,) to the first overlap with a predicted box ahead; inf for none."""
         if not len(movers.agents):
@@ -281,7 +327,7 @@ class Expert:
         start = profiles.s[0, 0]
         follows = (movers.high[:, 0] < start - self._vehicle.rear_overhang) & (np.abs(movers.turn) < 0.7)
         overlap &= ~follows[None, :, None]
-        hit = overlap.any(axis=1)
+        hit: NDArray[np.bool_] = overlap.any(axis=1)
         return np.where(hit.any(axis=1), hit.argmax(axis=1) * pace.DT, np.inf)
 
     def _choose(
@@ -347,7 +393,13 @@ class Expert:
 
 def _pick(profiles: pace.Profiles, k: int) -> pace.Profiles:
     one = slice(k, k + 1)
-    return pace.Profiles(profiles.s[one], profiles.v[one], profiles.a[one], profiles.held[one], profiles.demand[one])
+    return pace.Profiles(
+        profiles.s[one],
+        profiles.v[one],
+        profiles.a[one],
+        profiles.held[one],
+        profiles.demand[one],
+    )
 
 
 def _only(obstacles: pace.Obstacles, k: int, times: int) -> pace.Obstacles:

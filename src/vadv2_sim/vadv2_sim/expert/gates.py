@@ -6,12 +6,13 @@ the map once and kept.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from vadv2_core.geometry import Array, arc_length, project_to_polyline
-from vadv2_core.scene import Agent, Crossing, Lane, RoadMap, Scene, StopLine
+from vadv2_core.geometry import Array, project_to_polyline
+from vadv2_core.scene import Agent, Crossing, Lane, RoadMap, Scene
 from vadv2_core.taxonomy import (
     AgentClass,
     AgentIntention,
@@ -21,11 +22,10 @@ from vadv2_core.taxonomy import (
     SignalState,
     StopControl,
 )
+from vadv2_sim.expert.junctions import Conflict, JunctionBook
 from vadv2_sim.expert.route_path import LaneSpan, RoutePath
 
 HOLDING = frozenset({SignalState.RED, SignalState.RED_YELLOW})
-UPSTREAM = 90.0
-"""Others are looked for so far before a conflict, m."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +35,6 @@ class Gate:
     s: float
     cause: Cause
     subject: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Conflict:
-    """Where two connectors meet: the stretch of one's own and of the other's, m along each; merging or crossing."""
-
-    mine: tuple[float, float]
-    other: tuple[float, float]
-    merges: bool
 
 
 @dataclass(slots=True)
@@ -61,7 +52,7 @@ class EgoMotion:
         v, top = self.speed, max(cruise, self.speed, 0.5)
         reach = (top * top - v * v) / (2 * acceleration)
         if distance <= reach:
-            return (np.sqrt(v * v + 2 * acceleration * distance) - v) / acceleration
+            return (math.sqrt(v * v + 2 * acceleration * distance) - v) / acceleration
         return (top - v) / acceleration + (distance - reach) / top
 
 
@@ -80,75 +71,6 @@ class GateMemory:
     committed: set[str] = field(default_factory=set)
     waiting: dict[str, float] = field(default_factory=dict)
     still: dict[str, float] = field(default_factory=dict)
-
-
-class JunctionBook:
-    """The map's junctions, read once: conflicts between connectors, what lies upstream, crossings over lanes."""
-
-    def __init__(self, road: RoadMap) -> None:
-        self._road = road
-        self.stop_lines: dict[str, StopLine] = {line.lane: line for line in road.stop_lines}
-        self._conflicts: dict[tuple[str, str], Conflict | None] = {}
-        self._upstream: dict[str, dict[str, float]] = {}
-        self._length: dict[str, float] = {}
-        self._siblings: dict[str, tuple[str, ...]] = {}
-        by_junction: dict[str, list[str]] = {}
-        for lane in road.lanes.values():
-            if lane.kind is LaneKind.CONNECTOR and lane.junction is not None:
-                by_junction.setdefault(lane.junction, []).append(lane.id)
-        self._by_junction = by_junction
-
-    def length(self, lane: str) -> float:
-        """Length of a lane, m."""
-        if lane not in self._length:
-            self._length[lane] = float(arc_length(self._road.lanes[lane].centerline)[-1])
-        return self._length[lane]
-
-    def others(self, connector: Lane) -> list[str]:
-        """Connectors of the same junction that come from another lane."""
-        names = self._by_junction.get(connector.junction or "", [])
-        return [n for n in names if self._road.lanes[n].predecessors != connector.predecessors]
-
-    def conflict(self, mine: str, other: str) -> Conflict | None:
-        """Where two connectors come too close; None where they do not."""
-        key = (mine, other)
-        if key not in self._conflicts:
-            self._conflicts[key] = self._meet(self._road.lanes[mine], self._road.lanes[other])
-        return self._conflicts[key]
-
-    def _meet(self, a: Lane, b: Lane) -> Conflict | None:
-        if a.predecessors == b.predecessors:
-            return None
-        pa, sa = _dense(a.centerline)
-        pb, sb = _dense(b.centerline)
-        near = np.hypot(pa[:, None, 0] - pb[None, :, 0], pa[:, None, 1] - pb[None, :, 1]) < 2.4
-        if not near.any():
-            return None
-        i, j = np.flatnonzero(near.any(axis=1)), np.flatnonzero(near.any(axis=0))
-        merges = bool(set(a.successors) & set(b.successors))
-        return Conflict((float(sa[i[0]]), float(sa[i[-1]])), (float(sb[j[0]]), float(sb[j[-1]])), merges)
-
-    def upstream(self, connector: str) -> dict[str, float]:
-        """Lanes that lead to a connector, with the distance from their end to its start, m."""
-        if connector not in self._upstream:
-            found: dict[str, float] = {}
-            queue = [(p, 0.0) for p in self._road.lanes[connector].predecessors]
-            while queue:
-                name, gap = queue.pop()
-                if name in found and found[name] <= gap:
-                    continue
-                found[name] = gap
-                further = gap + self.length(name)
-                if further < UPSTREAM:
-                    queue += [(p, further) for p in self._road.lanes[name].predecessors]
-            self._upstream[connector] = found
-        return self._upstream[connector]
-
-
-def _dense(line: Array, step: float = 0.5) -> tuple[Array, Array]:
-    along = arc_length(line)
-    s = np.append(np.arange(0.0, along[-1], step), along[-1])
-    return np.stack([np.interp(s, along, line[:, k]) for k in (0, 1)], axis=1), s
 
 
 def goes_along(agent: Agent, connector: Lane, distance: float, direct: bool) -> bool:
@@ -179,7 +101,13 @@ class GateKeeper:
         self._on_lane: dict[str, tuple[float, float]] = {}
 
     def closed(
-        self, scene: Scene, path: RoutePath, ego: EgoMotion, memory: GateMemory, now: float, queue: float
+        self,
+        scene: Scene,
+        path: RoutePath,
+        ego: EgoMotion,
+        memory: GateMemory,
+        now: float,
+        queue: float,
     ) -> list[Gate]:
         """Every closed gate ahead.
 
@@ -249,7 +177,13 @@ class GateKeeper:
         return gates
 
     def _signal(
-        self, connector: Lane, state: SignalState, stop_at: float, line: float, ego: EgoMotion, memory: GateMemory
+        self,
+        connector: Lane,
+        state: SignalState,
+        stop_at: float,
+        line: float,
+        ego: EgoMotion,
+        memory: GateMemory,
     ) -> Gate | None:
         if state is SignalState.GREEN:
             memory.committed.discard(connector.id)
@@ -291,7 +225,10 @@ class GateKeeper:
         inside = {a.lane for a in movers}
         foes = [n for n in self.book.others(connector) if n in first or n in inside or rescue]
         worst: Gate | None = None
-        cruise = min(connector.speed_limit, 7.0 if connector.turn is not LateralAction.STRAIGHT else 12.0)
+        cruise = min(
+            connector.speed_limit,
+            7.0 if connector.turn is not LateralAction.STRAIGHT else 12.0,
+        )
         standing = ego.speed < 0.3
         waited = now - memory.waiting.get(connector.id, now)
         for name in foes:
@@ -303,7 +240,17 @@ class GateKeeper:
                 continue
             t_in = ego.time_to(zone[0] - 0.5 - ego.front, cruise)
             t_out = ego.time_to(zone[1] + 0.5 - ego.rear, cruise)
-            subject = self._comes(scene, name, conflict, (t_in, t_out), movers, name in first, waited, now, memory)
+            subject = self._comes(
+                scene,
+                name,
+                conflict,
+                (t_in, t_out),
+                movers,
+                name in first,
+                waited,
+                now,
+                memory,
+            )
             if subject is None:
                 continue
             hold = zone[0] - 1.2
@@ -356,7 +303,10 @@ class GateKeeper:
                     continue
                 if not goes_along(agent, lane, max(nose, 0.0), agent.lane in lane.predecessors):
                     continue
-            to_zone, past_zone = nose + conflict.other[0], gap + 0.5 * agent.length + conflict.other[1]
+            to_zone, past_zone = (
+                nose + conflict.other[0],
+                gap + 0.5 * agent.length + conflict.other[1],
+            )
             if past_zone < -0.5:
                 continue
             still = now - memory.still.get(agent.id, now) if speed < 0.3 else 0.0

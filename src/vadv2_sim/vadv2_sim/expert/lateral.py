@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from itertools import pairwise
 
 import numpy as np
 import shapely
@@ -19,7 +20,14 @@ from vadv2_sim.expert.motion import Movers
 from vadv2_sim.expert.route_path import RoutePath
 
 QUEUE_CAUSES = frozenset(
-    {Cause.RED_LIGHT, Cause.YELLOW_LIGHT, Cause.LEAD_VEHICLE, Cause.YIELD, Cause.STOP_SIGN, Cause.PEDESTRIAN}
+    {
+        Cause.RED_LIGHT,
+        Cause.YELLOW_LIGHT,
+        Cause.LEAD_VEHICLE,
+        Cause.YIELD,
+        Cause.STOP_SIGN,
+        Cause.PEDESTRIAN,
+    }
 )
 """Who stands for one of these is waited for, not driven round."""
 BLOCKED_CAUSES = frozenset({Cause.STOPPED_VEHICLE, Cause.ACCIDENT, Cause.CONSTRUCTION})
@@ -109,7 +117,11 @@ class LateralPlanner:
             if not (movers.static[k] or (stands > patience and not (queue and still < 20.0)) or slow):
                 continue
             cause = agent.cause if agent.cause in BLOCKED_CAUSES else Cause.STOPPED_VEHICLE
-            if movers.static[k] and agent.cls not in (AgentClass.CAR, AgentClass.TRUCK, AgentClass.BUS):
+            if movers.static[k] and agent.cls not in (
+                AgentClass.CAR,
+                AgentClass.TRUCK,
+                AgentClass.BUS,
+            ):
                 cause = Cause.CONSTRUCTION
             if slow:
                 cause = Cause.CYCLIST
@@ -134,7 +146,13 @@ class LateralPlanner:
         return merged
 
     def candidates(
-        self, scene: Scene, path: RoutePath, here: float, offset: float, blocks: list[Block], rescue: str | None
+        self,
+        scene: Scene,
+        path: RoutePath,
+        here: float,
+        offset: float,
+        blocks: list[Block],
+        rescue: str | None,
     ) -> list[Candidate]:
         """Ways to choose from; the first keeps to the path."""
         n = len(path.along)
@@ -151,14 +169,21 @@ class LateralPlanner:
             # To the nearer edge: right of the way, left only where the right is not road.
             for side in (-0.75, 0.75):
                 if self._on_road(path, np.full(n, side), here, here + 25.0):
-                    found = [Candidate(Way.ROOM, np.full(n, side), cause=Cause.EMERGENCY_VEHICLE, subject=rescue)]
+                    found = [
+                        Candidate(
+                            Way.ROOM,
+                            np.full(n, side),
+                            cause=Cause.EMERGENCY_VEHICLE,
+                            subject=rescue,
+                        )
+                    ]
                     break
         return found
 
     def _stay(self, scene: Scene, path: RoutePath, here: float) -> Candidate | None:
         """Where the path is about to change lanes: the lane the ego is on, to its end."""
         spans = path.spans
-        for first, second in zip(spans, spans[1:], strict=False):
+        for first, second in pairwise(spans):
             if LaneKind.CONNECTOR in (first.lane.kind, second.lane.kind):
                 continue
             if first.lane.id != scene.ego_lane and second.lane.id != scene.ego_lane:
@@ -181,17 +206,23 @@ class LateralPlanner:
         return None
 
     def _pass(
-        self, path: RoutePath, here: float, offset: float, block: Block, way: Way, blocks: list[Block]
+        self,
+        path: RoutePath,
+        here: float,
+        offset: float,
+        block: Block,
+        way: Way,
+        blocks: list[Block],
     ) -> Candidate | None:
         half = self._vehicle.width / 2
         room = self._config.clearance
-        if way is Way.LEFT:
-            side = max(block.left + half + room, 0.0)
-        else:
-            side = min(block.right - half - room, 0.0)
+        side = max(block.left + half + room, 0.0) if way is Way.LEFT else min(block.right - half - room, 0.0)
         if abs(side) > 6.5:
             return None
-        low, high = block.low - self._front - 1.5, block.high + self._vehicle.rear_overhang + 1.5
+        low, high = (
+            block.low - self._front - 1.5,
+            block.high + self._vehicle.rear_overhang + 1.5,
+        )
         for other in blocks[1:]:
             # Further obstacles close behind are passed on the same side in one go.
             if other.low < high + 22.0:

@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 
 from vadv2_core.geometry import Array, arc_length, box_corners, project_to_polyline
 from vadv2_core.scene import Agent, RoadMap, Scene
-from vadv2_core.taxonomy import STATIC_CLASSES, AgentClass, AgentIntention, LaneKind, LateralAction
+from vadv2_core.taxonomy import (
+    STATIC_CLASSES,
+    AgentClass,
+    AgentIntention,
+    LaneKind,
+    LateralAction,
+)
 from vadv2_sim.expert.route_path import RoutePath
 
 TIMES = np.array([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.5, 8.0])
@@ -68,7 +74,16 @@ class MotionModel:
         n, t = len(agents), len(TIMES)
         if not n:
             none = np.zeros((0, t))
-            return Movers((), none, none, none, none, np.zeros(0), np.zeros(0), np.zeros(0, dtype=bool))
+            return Movers(
+                (),
+                none,
+                none,
+                none,
+                none,
+                np.zeros(0),
+                np.zeros(0),
+                np.zeros(0, dtype=bool),
+            )
         x, y, yaw = np.empty((n, t)), np.empty((n, t)), np.empty((n, t))
         for k, agent in enumerate(agents):
             x[k], y[k], yaw[k] = self._future(agent)
@@ -87,7 +102,11 @@ class MotionModel:
     def _future(self, agent: Agent) -> tuple[Array, Array, Array]:
         speed = float(np.hypot(*agent.velocity))
         if speed < 0.1:
-            return np.full(len(TIMES), agent.x), np.full(len(TIMES), agent.y), np.full(len(TIMES), agent.yaw)
+            return (
+                np.full(len(TIMES), agent.x),
+                np.full(len(TIMES), agent.y),
+                np.full(len(TIMES), agent.yaw),
+            )
         brake = np.clip(agent.acceleration, -7.0, 0.0) if agent.cls is not AgentClass.PEDESTRIAN else 0.0
         if brake < -0.3:
             stop = min(speed / -brake, 2.5)
@@ -106,7 +125,7 @@ class MotionModel:
         if np.cos(off) < 0.6 or abs(float(d0)) > 2.5:
             c, s = np.cos(agent.yaw), np.sin(agent.yaw)
             return agent.x + c * way, agent.y + s * way, np.full(len(TIMES), agent.yaw)
-        drift = np.zeros(len(TIMES))
+        drift: Array = np.zeros(len(TIMES))
         if agent.intention is AgentIntention.MERGES and agent.indicator in (1, -1):
             drift = agent.indicator * np.minimum(0.9 * TIMES, 3.2)
         at = np.minimum(float(s0) + way, along[-1])

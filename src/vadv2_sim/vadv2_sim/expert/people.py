@@ -49,16 +49,31 @@ def people_gates(
         if movers.low[k, 0] > ego.front + 65.0:
             continue
         zebra = _zebra_of(zebras, float(movers.low[k, 0]), float(movers.high[k, 0]))
-        stop = min(float(movers.low[k, 0]), low if low > ego.front else float(movers.low[k, 0])) - STOP_BEFORE
+        stop = (
+            min(
+                float(movers.low[k, 0]),
+                low if low > ego.front else float(movers.low[k, 0]),
+            )
+            - STOP_BEFORE
+        )
         if zebra is not None:
             stop = zebra[1] - 0.8
         # Who stands beside the way, waiting, is passed closely.
         walks = float(np.hypot(*agent.velocity)) > 0.15
         if _meets(movers, k, corridor if walks else vehicle.width / 2 + 0.35, ego, high):
-            gates.append(Gate(max(stop, ego.front - 0.2) if ego.speed < 1.0 else stop, Cause.PEDESTRIAN, agent.id))
-        elif zebra is not None and _waits(scene, zebra[0], agent.intention, movers, k, still):
-            if ego.speed**2 / (2 * 3.0) < zebra[1] - ego.front:
-                gates.append(Gate(stop, Cause.PEDESTRIAN, agent.id))
+            gates.append(
+                Gate(
+                    max(stop, ego.front - 0.2) if ego.speed < 1.0 else stop,
+                    Cause.PEDESTRIAN,
+                    agent.id,
+                )
+            )
+        elif (
+            zebra is not None
+            and ego.speed**2 / (2 * 3.0) < zebra[1] - ego.front
+            and _waits(scene, zebra[0], agent.intention, movers, k, still)
+        ):
+            gates.append(Gate(stop, Cause.PEDESTRIAN, agent.id))
     return gates
 
 
@@ -78,7 +93,10 @@ def _meets(movers: Movers, k: int, corridor: float, ego: EgoMotion, high: float)
     if not inside.any():
         return False
     # Nobody is foreseen further than he can be: who walks along the kerb keeps walking along it.
-    first, last = float(TIMES[inside.argmax()]), float(TIMES[len(TIMES) - 1 - inside[::-1].argmax()])
+    first, last = (
+        float(TIMES[inside.argmax()]),
+        float(TIMES[len(TIMES) - 1 - inside[::-1].argmax()]),
+    )
     if first > 4.5:
         return False
     away = float(movers.low[k].min()) - STOP_BEFORE - ego.front
@@ -89,7 +107,14 @@ def _meets(movers: Movers, k: int, corridor: float, ego: EgoMotion, high: float)
     return first < leaves + 1.2 and last > arrives - 1.0
 
 
-def _waits(scene: Scene, crossing: Crossing, intention: AgentIntention, movers: Movers, k: int, still: float) -> bool:
+def _waits(
+    scene: Scene,
+    crossing: Crossing,
+    intention: AgentIntention,
+    movers: Movers,
+    k: int,
+    still: float,
+) -> bool:
     """Whether someone waits at, or steps onto, a crossing without a light and is let go first."""
     if crossing.signal is not None and scene.signals.get(crossing.signal) is not SignalState.GREEN:
         return False

@@ -92,7 +92,7 @@ def speed_limits(along: Array, curvature: Array, limit: Array, config: ExpertCon
     v = np.minimum(limit * config.speed_share, np.maximum(np.minimum(bend, steering), 2.6))
     # Backwards: v^2 may grow by 2 a ds a step; a running minimum of v^2 + 2 a s does it at once.
     shifted = np.minimum.accumulate((v * v + 2 * 1.4 * along)[::-1])[::-1] - 2 * 1.4 * along
-    return np.sqrt(np.maximum(np.minimum(v * v, shifted), 0.25))
+    return np.asarray(np.sqrt(np.maximum(np.minimum(v * v, shifted), 0.25)))
 
 
 def drive(
@@ -119,8 +119,8 @@ def drive(
     s, v, a = (np.full(count, value) for value in start)
     out = np.empty((3, count, STEPS + 1))
     out[:, :, 0] = s, v, a
-    held = np.full(count, -1, dtype=np.int64)
-    demand = np.zeros(count)
+    held: NDArray[np.int64] = np.full(count, -1, dtype=np.int64)
+    demand: Array = np.zeros(count)
     spacing = along[-1] / (len(along) - 1)
     # Spacing differs by a few centimetres where corners were cut; limits vary far more slowly.
     root = 2 * np.sqrt(config.acceleration * config.deceleration)

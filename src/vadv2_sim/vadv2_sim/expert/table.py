@@ -72,7 +72,9 @@ def drive_once(town: str, scenario: str, seed: int, driver: str = "expert") -> D
         begin, spent, plans, step = world.s, 0.0, 0, 0
         brain = make_scene_driver(driver, world.road, world.config.vehicle)
         tracker = PlanTracker(world.config.vehicle)
-        pulls, sides, places = [], [], []
+        pulls: list[float] = []
+        sides: list[float] = []
+        places: list[float] = []
         while not world.finished:
             if step % PLAN_EVERY == 0:
                 at = time.process_time()

@@ -16,7 +16,6 @@ from vadv2_core.errors import InputError
 from vadv2_core.files import write_bytes_atomic
 from vadv2_core.scene import RoadMap, Scene
 from vadv2_core.taxonomy import Weather
-
 from vadv2_sim.renderer.config import RendererConfig
 from vadv2_sim.renderer.renderer import Renderer
 
