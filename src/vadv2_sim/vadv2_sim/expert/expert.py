@@ -327,7 +327,7 @@ class Expert:
         start = profiles.s[0, 0]
         follows = (movers.high[:, 0] < start - self._vehicle.rear_overhang) & (np.abs(movers.turn) < 0.7)
         overlap &= ~follows[None, :, None]
-        hit: NDArray[np.bool_] = overlap.any(axis=1)
+        hit = np.asarray(overlap.any(axis=1))
         return np.where(hit.any(axis=1), hit.argmax(axis=1) * pace.DT, np.inf)
 
     def _choose(

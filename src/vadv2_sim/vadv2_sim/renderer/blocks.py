@@ -91,7 +91,8 @@ def _house(m: MeshBuilder, rng: np.random.Generator, corners: Array, height: flo
     tint: Color = (red, green, blue)
     base = GROUND_Z
     if height > 10 and style > 0.35:
-        m.walls(corners, (base, 4.0), (0.8, 0.78, 0.76), layer=Layer.SHOPS, tile=(9.0, 4.0), part=Part.FACADE)
+        red, green, blue = (float(v) for v in rng.uniform(0.55, 1.05, 3))
+        m.walls(corners, (base, 4.0), (red, green, blue), layer=Layer.SHOPS, tile=(9.0, 4.0), part=Part.FACADE)
         base = 4.0
     m.walls(corners, (base, height), tint, layer=layer, tile=tile, part=Part.FACADE)
     if height > 13 or rng.random() < 0.15:
