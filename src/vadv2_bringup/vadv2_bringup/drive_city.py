@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from vadv2_bringup.bag_topics import COMMAND, ODOMETRY, ROUTE, TF_STATIC, image_topic, info_topic
-from vadv2_bringup.city_topics import SIM_TOPICS, camera_outputs, drivers_nodes
+from vadv2_bringup.city_system import camera_outputs, drivers_nodes
 from vadv2_bringup.clip_to_bag import static_transforms
 from vadv2_bringup.drive_record import DriveRecord
 from vadv2_bringup.replay import progress_bar
-from vadv2_bringup.system import SystemDescription, SystemOptions, changed, describe_system, driver_for
+from vadv2_bringup.system import TOPICS, SystemDescription, SystemOptions, changed, describe_system, driver_for
 from vadv2_core.camera import CameraFrame
 from vadv2_core.drive import DriveState, DriveStatus, VehicleCommand
 from vadv2_core.errors import InputError
@@ -301,7 +301,7 @@ def _sim_arguments(drive: CityDrive) -> list[str]:
     arguments = ["--ros-args"]
     for name, value in changed(drive.sim).items():
         arguments += ["-p", f"{name}:={json.dumps(list(value) if isinstance(value, tuple) else value)}"]
-    for private, public in {**SIM_TOPICS, **camera_outputs(drive.sim)}.items():
+    for private, public in {**TOPICS["sim"], **camera_outputs(drive.sim)}.items():
         arguments += ["-r", f"{private}:={public}"]
     return arguments
 

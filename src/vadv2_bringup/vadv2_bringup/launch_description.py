@@ -11,7 +11,7 @@ from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 
-from vadv2_bringup.city_topics import with_city
+from vadv2_bringup.city_system import with_city
 from vadv2_bringup.environment import DEFAULTS
 from vadv2_bringup.system import CONFIG, SystemDescription, SystemOptions, describe_system, driver_for
 from vadv2_sim.node_configuration import SimNodeConfig

@@ -24,6 +24,7 @@ from vadv2_core.vehicle import load_vehicle
 from vadv2_driver.configuration import DriverConfig
 from vadv2_perception.node_configuration import PerceptionNodeConfig
 from vadv2_planner.node_configuration import CommanderNodeConfig, PlannerNodeConfig
+from vadv2_sim.node_configuration import SimNodeConfig
 from vadv2_vlm.node_configuration import VlmNodeConfig
 
 CONFIG = WORKSPACE / "config"
@@ -35,6 +36,7 @@ NODE_CONFIGS: dict[str, type] = {
     "planner": PlannerNodeConfig,
     "commander": CommanderNodeConfig,
     "control": ControlNodeConfig,
+    "sim": SimNodeConfig,
 }
 """Config dataclass of every node, by node name."""
 
@@ -44,6 +46,7 @@ PACKAGES = {
     "planner": "vadv2_planner",
     "commander": "vadv2_planner",
     "control": "vadv2_control",
+    "sim": "vadv2_sim",
 }
 """Package of every node."""
 
@@ -88,6 +91,16 @@ TOPICS: dict[str, dict[str, str]] = {
         "~/output/vehicle_command": "vehicle_command",
         "~/output/drive_status": "drive_status",
         "~/output/command": "command",
+    },
+    "sim": {
+        "~/input/vehicle_command": "vehicle_command",
+        "~/output/odometry": "odometry",
+        "~/output/ego_state": "ego_state",
+        "~/output/driving_command": "driving_command",
+        "~/output/route": "route",
+        "~/output/trajectory_candidates": "trajectory_candidates",
+        "~/truth/scene": "truth/scene",
+        "~/truth/reasoning": "truth/reasoning",
     },
 }
 """Private name to public name, by node; the cameras' are added from the rig."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from vadv2_core.config import parameter, validate
-from vadv2_sim.world import WorldConfig
+from vadv2_sim.configuration import WorldConfig
 
 MODEL = "model"
 """The driver that drives by the cameras: the stack's own stages, in their nodes."""

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from vadv2_core.config import parameter, validate
 from vadv2_core.geometry import Array, Pose2
 from vadv2_core.scene import Agent
 from vadv2_core.taxonomy import AgentClass, AgentIntention, Cause, LaneKind, SignalState
 from vadv2_core.vehicle import VehicleConfig
+from vadv2_sim.configuration import TrafficConfig
 from vadv2_sim.demand import Demand
 from vadv2_sim.intentions import Intent, person_intent, vehicle_intent
 from vadv2_sim.road_map import TownMap
@@ -46,21 +46,6 @@ _CLOTHES = ((170, 44, 52), (40, 70, 130), (60, 60, 64), (200, 180, 60), (50, 110
 _RIGHT, _LEFT, _HAZARD, _BRAKE = 1, 2, 4, 8
 INTENT_EVERY = 3
 """Steps between two readings of one vehicle's intention (they are spread over the steps)."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrafficConfig:
-    """How full the streets are and how far the truth reaches."""
-
-    vehicles: int = parameter(-1, "Moving vehicles in town; -1 for the town's own number.", minimum=-1, maximum=2000)
-    pedestrians: int = parameter(-1, "People in town; -1 for the town's own number.", minimum=-1, maximum=2000)
-    warmup: float = parameter(25.0, "Traffic runs for so long before the drive.", unit="s", minimum=0.0, maximum=600.0)
-    radius: float = parameter(
-        110.0, "Agents and signals nearer to the ego are in the Scene.", unit="m", minimum=20.0, maximum=1000.0
-    )
-
-    def __post_init__(self) -> None:
-        validate(self, "traffic")
 
 
 @dataclass(slots=True)

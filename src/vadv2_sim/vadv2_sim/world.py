@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from vadv2_core.command import DrivingCommand
-from vadv2_core.config import parameter, validate
 from vadv2_core.drive import VehicleCommand
 from vadv2_core.errors import InputError
 from vadv2_core.geometry import Pose2, arc_length
@@ -16,7 +15,7 @@ from vadv2_core.language.commands import command_text
 from vadv2_core.scene import RoadMap, Scene
 from vadv2_core.stamps import NANOSECONDS, Stamp, stamp_from_seconds
 from vadv2_core.taxonomy import DrivingAction, Weather
-from vadv2_core.vehicle import VehicleConfig
+from vadv2_sim.configuration import WorldConfig
 from vadv2_sim.drive_events import DriveEvent, EventDetector, EventKind
 from vadv2_sim.ego_vehicle import EgoVehicle
 from vadv2_sim.lane_finder import LaneFinder, LaneMatch
@@ -27,7 +26,7 @@ from vadv2_sim.scenarios import make_scenario
 from vadv2_sim.street_furniture import road_works
 from vadv2_sim.sumo_session import STEP
 from vadv2_sim.town import Town, load_town
-from vadv2_sim.traffic import EGO, Traffic, TrafficConfig
+from vadv2_sim.traffic import EGO, Traffic
 
 STEP_NS = round(STEP * NANOSECONDS)
 ANNOUNCE = 60.0
@@ -37,23 +36,6 @@ FIRST_STAMP = stamp_from_seconds(1000.0)
 
 
 _FOLLOW = command_text(DrivingAction.LANE_FOLLOW)
-
-
-@dataclass(frozen=True, slots=True)
-class WorldConfig:
-    """A drive's frame; what a scenario sets goes before it."""
-
-    traffic: TrafficConfig = field(default_factory=TrafficConfig)
-    vehicle: VehicleConfig = field(default_factory=VehicleConfig)
-    weather: str = parameter("day", "How it looks.", choices=tuple(w.name.lower() for w in Weather))
-    weather_intensity: float = parameter(0.6, "How strongly.", minimum=0.0, maximum=1.0)
-    seconds: float = parameter(
-        0.0, "The drive ends after so long; 0 for the scenario's own time.", unit="s", minimum=0.0, maximum=86400.0
-    )
-    stop_on_collision: bool = parameter(True, "A collision that the ego is to blame for ends the drive.")
-
-    def __post_init__(self) -> None:
-        validate(self, "world")
 
 
 class World:

@@ -5,22 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from vadv2_bringup.system import NodeDescription, SystemDescription, changed
+from vadv2_bringup.system import TOPICS, NodeDescription, SystemDescription, changed
 from vadv2_core.camera import load_rig
 from vadv2_sim.node_configuration import MODEL, SimNodeConfig
 from vadv2_sim.rig_files import default_rig
-
-SIM_TOPICS = {
-    "~/input/vehicle_command": "vehicle_command",
-    "~/output/odometry": "odometry",
-    "~/output/ego_state": "ego_state",
-    "~/output/driving_command": "driving_command",
-    "~/output/route": "route",
-    "~/output/trajectory_candidates": "trajectory_candidates",
-    "~/truth/scene": "truth/scene",
-    "~/truth/reasoning": "truth/reasoning",
-}
-"""The cameras' topics come from the rig: `camera_outputs`."""
 
 
 def camera_outputs(config: SimNodeConfig) -> dict[str, str]:
@@ -49,7 +37,7 @@ def with_city(system: SystemDescription, config: SimNodeConfig) -> SystemDescrip
         # Simulated time comes from this node; its own clock is the wall's.
         parameters={**changed(config), "autostart": system.options.autostart, "use_sim_time": False},
         parameter_files=(),
-        remappings=tuple({**SIM_TOPICS, **camera_outputs(config)}.items()),
+        remappings=tuple({**TOPICS["sim"], **camera_outputs(config)}.items()),
         environment={"OMP_NUM_THREADS": "1"},
     )
     nodes = drivers_nodes(system, config.driver).nodes
