@@ -258,3 +258,36 @@ def test_all_that_is_said_of_a_drive_is_true(town):
     finally:
         world.close()
     assert statements > 60
+
+
+def test_a_recording_is_narrated_and_read_back(tmp_path):
+    import json
+
+    import typer
+    from typer.testing import CliRunner
+
+    from vadv2_core.road_map_file import save_road_map
+    from vadv2_sim.cli_narrator import register
+    from vadv2_sim.narrator.survey import survey
+    from vadv2_sim.record import DriveOrder, record_drive
+    from vadv2_sim.road_map import town_map
+    from vadv2_sim.town import load_town
+
+    order = DriveOrder("town_b", "free", 2, "lane_follower", seconds=4.0)
+    (tmp_path / order.file).parent.mkdir(parents=True)
+    record_drive(order, tmp_path)
+    with pytest.raises(InputError, match="road map"):
+        survey(tmp_path, 10, 0)
+    save_road_map(tmp_path / "maps" / "b.map.zst", town_map(load_town("town_b")).road)
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    register(app)
+    out = tmp_path / "found.json"
+    run = CliRunner().invoke(app, ["narrate", str(tmp_path), "--json", str(out)])
+    assert run.exit_code == 0, run.output
+    found = json.loads(out.read_text())
+    assert found["frames"] >= 4
+    assert found["statements"] > 3 * found["frames"]
+    assert found["wrong"] == found["unread"] == 0
+    with pytest.raises(InputError, match="no scene logs"):
+        survey(tmp_path / "maps", 10, 0)

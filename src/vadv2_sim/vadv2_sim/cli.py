@@ -9,6 +9,7 @@ import typer
 
 from vadv2_sim.cli_expert import register as expert_commands
 from vadv2_sim.cli_montage import register as renderer_commands
+from vadv2_sim.cli_narrator import register as narrator_commands
 
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Also write the numbers to this file.")]
 
@@ -24,6 +25,7 @@ def register(app: typer.Typer) -> None:
     sim.command("inspect")(inspect_log)
     expert_commands(sim)
     renderer_commands(sim)
+    narrator_commands(sim)
     app.add_typer(sim, name="sim")
     bench = next((group.typer_instance for group in app.registered_groups if group.name == "bench"), None)
     if bench is None:
