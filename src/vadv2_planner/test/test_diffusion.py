@@ -182,6 +182,30 @@ def test_training_noises_anchors_one_t_a_sample_below_fifty(network, batch, monk
     assert len(torch.unique(drawn)) > 0.99 * drawn.numel()
 
 
+@pytest.mark.parametrize("unroll", [0.0, 1.0])
+def test_training_passes_go_on_from_the_samplers_own_steps(batch, monkeypatch, unroll):
+    network = make_network("truncated_diffusion", ModelConfig(unroll=unroll))
+    made = []
+    original = type(network)._pass
+
+    def counted(self, sample, t, *rest):
+        said = original(self, sample, t, *rest)
+        made.append((sample.detach(), t, said[-1].waypoints))
+        return said
+
+    monkeypatch.setattr(type(network), "_pass", counted)
+    network.eval()(batch, torch.Generator().manual_seed(0))
+    if unroll == 0.0:
+        assert len(made) == 1
+        return
+    (sample, t, said), (after, lower, supervised) = made
+    assert not said.requires_grad
+    assert supervised.requires_grad
+    assert 0 <= lower <= t
+    wanted = network.schedule.step(network.normalise(said), int(t), sample, int(lower))
+    assert torch.allclose(after, wanted, atol=1e-4)
+
+
 def test_confidences_cannot_see_the_recorded_future(network):
     assert list(inspect.signature(type(network).forward).parameters) == ["self", "batch", "generator"]
     assert list(inspect.signature(type(network).propose).parameters) == ["self", "batch", "noise", "plan"]

@@ -59,6 +59,15 @@ def test_forward_noise_and_step_are_inverse_for_the_true_clean_sample():
     assert torch.allclose(batched[1], schedule.add_noise(clean[1], noise[1], 8))
 
 
+def test_a_batch_of_steps_is_its_steps():
+    schedule = NoiseSchedule()
+    generator = torch.Generator().manual_seed(0)
+    clean, sample = 2.4 * torch.rand(2, 3, generator=generator) - 1.2, torch.randn(2, 3, generator=generator)
+    batched = schedule.step_batch(clean, torch.tensor([40, 10]), sample, torch.tensor([13, 0]))
+    assert torch.allclose(batched[0], schedule.step(clean[0], 40, sample[0], 13), atol=1e-5)
+    assert torch.allclose(batched[1], schedule.step(clean[1], 10, sample[1], 0), atol=1e-5)
+
+
 def test_samplers_make_the_passes_of_the_specification():
     released, intended = truncated_plan("as_released", 2), truncated_plan("as_intended", 2)
     assert (released.start, released.passes) == (8, ((10, 9), (0, -1)))

@@ -48,6 +48,9 @@ class ModelConfig:
     reads_images: bool = parameter(True, "Waypoints look into the image tokens; switched off they see zeros.")
     reads_queries: bool = parameter(True, "Modes read the scene queries; switched off they see zeros.")
     reads_ego: bool = parameter(True, "Modes read ego state and ego tokens; switched off the null ego.")
+    unroll: float = parameter(
+        0.5, "Share of training passes that begin where the sampler's previous pass ends.", minimum=0.0, maximum=1.0
+    )
     dropout: float = parameter(0.1, "Dropout in the decoder while training.", minimum=0.0, maximum=0.9)
     ego_dropout: float = parameter(
         0.3, "Probability that a training sample hides the ego state and ego tokens.", minimum=0.0, maximum=1.0

@@ -63,14 +63,24 @@ class TruncatedDiffusion(PlannerNetwork):
         return self.reader.remember(batch)
 
     def forward(self, batch: PlannerBatch, generator: torch.Generator | None = None) -> list[Prediction]:
-        """A training pass: one t in [0, 50) a sample, shared by its anchors; independent noise a coordinate."""
+        """A training pass: one t in [0, 50) a sample, shared by its anchors; independent noise a coordinate.
+
+        A share of passes (``unroll``) goes one step of the sampler on, to a lower t, before it is supervised: later
+        passes of `denoise` begin from such samples, and a network that has only seen noisy anchors is led astray.
+        """
         b = batch.ego.shape[0]
         anchors = self.get_buffer("anchors")
         clean = self.normalise(anchors).unsqueeze(0).expand(b, -1, -1, -1)
         noise = torch.randn(clean.shape, generator=generator).to(clean)
         t = torch.randint(0, TRAIN_TRUNCATION, (b,), generator=generator).to(clean.device)
         noisy = self.schedule.add_noise_batch(clean, noise, t)
-        return self._pass(noisy, t, self.remember(batch), self._anchored())
+        memory = self.remember(batch)
+        if self.config.unroll > 0.0 and float(torch.rand((), generator=generator)) < self.config.unroll:
+            with torch.no_grad():
+                said = self.normalise(self._pass(noisy, t, memory, self._anchored())[-1].waypoints)
+                lower = (torch.rand(b, generator=generator).to(clean.device) * t).long()
+                noisy, t = self.schedule.step_batch(said, t, noisy, lower), lower
+        return self._pass(noisy, t, memory, self._anchored())
 
     def propose(self, batch: PlannerBatch, noise: Tensor, plan: SamplerPlan) -> Prediction:
         """See `PlannerNetwork.propose`."""

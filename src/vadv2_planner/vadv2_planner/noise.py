@@ -87,6 +87,14 @@ class NoiseSchedule:
         noise = (sample - clean * math.sqrt(a)) * (1.0 / math.sqrt(1.0 - a))
         return clean.clip(-1.0, 1.0) * math.sqrt(b) + noise * math.sqrt(1.0 - b)
 
+    def step_batch(self, clean: Tensor, t: Tensor, sample: Tensor, previous: Tensor) -> Tensor:
+        """`step` with one t and one previous, both >= 0, a sample: clean and sample (b, ...), t and previous (b,)."""
+        alphas = torch.as_tensor(self.alphas_cumprod, dtype=clean.dtype, device=clean.device)
+        shape = (-1, *[1] * (clean.ndim - 1))
+        a, b = alphas[t].reshape(shape), alphas[previous].reshape(shape)
+        noise = (sample - a.sqrt() * clean) / (1.0 - a).sqrt()
+        return b.sqrt() * clean.clamp(-1.0, 1.0) + (1.0 - b).sqrt() * noise
+
 
 @dataclass(frozen=True, slots=True)
 class SamplerPlan:
