@@ -62,6 +62,8 @@ def test_lifecycle_parameters_and_bad_input(start_process, client: OutsideClient
         client.wait(lambda before=before: sum_of_faults(client.diagnostics("scaling")) > sum_of_faults(before))
     values = client.diagnostics("scaling")
     assert (values["bad_input"], values["failures"], values["not_finite"]) == ("1", "1", "1")
+    # Stamps went back from seconds to nanoseconds: the stage forgot what was before.
+    assert int(values["restarts"]) >= 1
     publisher.publish(embedding(6, 4.0))
     client.wait(lambda: len(received) == 3)
     assert received[-1].embedding.tolist() == [-2.0]

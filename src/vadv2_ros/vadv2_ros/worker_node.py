@@ -246,7 +246,7 @@ class WorkerNode(LifecycleNode, Generic[C, T]):
         """`work` on an item, timed and counted; what goes wrong is counted and said, never raised."""
         if not self.is_active:
             return
-        began = time.monotonic()
+        self._heard = began = time.monotonic()
         try:
             self.work(item)
         except InputError as error:
