@@ -405,30 +405,26 @@ def drive_status_from_message(message: Any) -> DriveStatus:
     )
 
 
+_OBSTACLE_FIELDS = ("x", "y", "yaw", "length", "width", "vx", "vy")
+
+
 def obstacles_to_message(obstacles: Obstacles) -> Any:
     """`Obstacles` to its message."""
-    return messages.Obstacles(
-        header=header(obstacles.stamp, ODOM_FRAME),
-        boxes=flat(obstacles.boxes, np.float64),
-        velocities=flat(obstacles.velocities, np.float64),
-    )
+    rows = np.concatenate([obstacles.boxes, obstacles.velocities], axis=1)
+    items = [
+        messages.Obstacle(**dict(zip(_OBSTACLE_FIELDS, map(float, row), strict=True))) for row in rows.reshape(-1, 7)
+    ]
+    return messages.Obstacles(header=header(obstacles.stamp, ODOM_FRAME), obstacles=items)
 
 
 def obstacles_from_message(message: Any) -> Obstacles:
-    """`Obstacles` from its message; without velocities they stand.
+    """`Obstacles` from its message.
 
     Raises:
-        InputError: for lengths that do not fit, or numbers that are not finite.
+        InputError: for a number that is not finite.
     """
-    boxes = np.asarray(message.boxes, dtype=np.float64)
-    if boxes.size % 5:
-        raise InputError(f"boxes have {boxes.size} numbers", "Obstacles", "five a box")
-    boxes = boxes.reshape(-1, 5)
-    velocities = np.asarray(message.velocities, dtype=np.float64)
-    if velocities.size == 0:
-        velocities = np.zeros(2 * len(boxes))
-    if velocities.size != 2 * len(boxes):
-        raise InputError(f"velocities have {velocities.size} numbers", "Obstacles", f"{2 * len(boxes)}, two a box")
-    if not (np.isfinite(boxes).all() and np.isfinite(velocities).all()):
+    rows = np.array([[getattr(o, name) for name in _OBSTACLE_FIELDS] for o in message.obstacles], dtype=np.float64)
+    rows = rows.reshape(-1, 7)
+    if not np.isfinite(rows).all():
         raise InputError("a number is not finite", "Obstacles", "finite boxes and velocities")
-    return Obstacles(stamp_from_time(message.header.stamp), boxes, velocities.reshape(-1, 2))
+    return Obstacles(stamp_from_time(message.header.stamp), rows[:, :5].copy(), rows[:, 5:].copy())
