@@ -119,3 +119,36 @@ def test_a_directory_that_is_no_model_is_named(tmp_path):
         Reasoner(tmp_path, VlmConfig())
     with pytest.raises(InputError, match="no such directory"):
         Reasoner(tmp_path / "nowhere", VlmConfig())
+
+
+def test_a_name_that_the_hub_cannot_give_is_one_line_and_soon(monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(InputError, match=r"^some/model: .*does not answer"):
+        Reasoner(None, VlmConfig(language_model="some/model"))
+
+
+def test_a_model_that_the_hub_does_not_have(monkeypatch):
+    import http.server
+    import threading
+
+    from huggingface_hub import constants
+
+    class Nothing(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.send_error(404)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Nothing)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    try:
+        with pytest.raises(InputError, match="no such model on the hub"):
+            Reasoner(None, VlmConfig(language_model="some/model"))
+    finally:
+        server.shutdown()
+        server.server_close()

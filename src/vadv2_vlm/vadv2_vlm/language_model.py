@@ -16,6 +16,7 @@ from transformers.utils import logging as transformers_logging
 
 from vadv2_core.errors import InputError
 from vadv2_core.files import read_json, write_json_atomic
+from vadv2_vlm.hub import hub_licence, require_reachable
 from vadv2_vlm.processors import load_processor, optional_video
 from vadv2_vlm.prompt import REASON_TOKEN
 
@@ -198,6 +199,8 @@ def load_language_model(source: str, *, precision: str = "float32", device: str 
         InputError: for one that does not load, naming it and the first line of why.
     """
     local = Path(source).exists()
+    if not local:
+        require_reachable(source)
     bar = transformers_logging.is_progress_bar_enabled()
     if local:
         transformers_logging.disable_progress_bar()
@@ -213,4 +216,4 @@ def load_language_model(source: str, *, precision: str = "float32", device: str 
         if bar:
             transformers_logging.enable_progress_bar()
     model.eval().to(device)
-    return LanguageModel(model, processor, source, licence_of(source))
+    return LanguageModel(model, processor, source, licence_of(source) if local else hub_licence(source))

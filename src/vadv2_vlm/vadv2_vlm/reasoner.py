@@ -54,7 +54,7 @@ class Reasoner:
         if directory is not None and not directory.is_dir():
             raise InputError("no such directory", str(directory), "a model directory")
         if directory is None and config.language_model:
-            directory = Path(config.language_model)
+            directory = Path(config.language_model)  # A hub name is a path that is not there.
         if directory is not None and is_checkpoint(directory):
             loaded = load_vlm(directory, precision=config.precision, device=config.device, adapter=config.adapter)
             self._model, self.model_id, self._encoder_hash = loaded.model.eval(), loaded.model_id, loaded.encoder_hash
