@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import sys
 
-import click
 import typer
 
 from vadv2_core.errors import EXIT_BAD_INPUT, InputError
@@ -29,6 +28,10 @@ COMMANDS = (
     "vadv2_eval.cli",
 )
 """Modules that bring commands, in the order of ``--help``; a package without commands has none."""
+
+
+_USAGE_ERROR: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+"""Whichever click typer brings along, this is what it raises for an argument it refuses."""
 
 
 def build_app() -> typer.Typer:
@@ -65,10 +68,10 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         sys.stderr.write(f"vadv2: {error}\n")
         return EXIT_BAD_INPUT
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except _USAGE_ERROR as error:
+        sys.stderr.write(f"vadv2: {error.format_message()}\n")  # type: ignore[attr-defined]
+        return EXIT_BAD_INPUT
+    except (typer.Abort, KeyboardInterrupt):
         sys.stderr.write("vadv2: interrupted\n")
         return 130
     return int(status or 0)

@@ -231,6 +231,7 @@ def record(
     """
     for name in scenarios:
         make_scenario(name, 0)
+    loaded_towns = [load_town(town) for town in dict.fromkeys(towns)]
     told = {
         "version": 1,
         "towns": [str(t) for t in towns],
@@ -247,8 +248,7 @@ def record(
             )
     else:
         write_json_atomic(plan_file, told)
-    for town in dict.fromkeys(towns):
-        loaded = load_town(town)
+    for loaded in loaded_towns:
         path = folder / "maps" / f"{loaded.net_hash[:16]}.map.zst"
         if not path.exists():
             save_road_map(path, town_map(loaded).road)

@@ -74,7 +74,9 @@ class RedLight(Scenario):
     def tick(self, world: World) -> None:
         """Turn the light once."""
         signal = signal_ahead(world)
-        if not self._turned and signal and world.placement.focus - world.s < self.values["distance"] + 4.0:
+        # Never so late that one would rightly drive on through the yellow.
+        distance = max(self.values["distance"], 3.3 * world.speed + 8.0) + 4.0
+        if not self._turned and signal and world.placement.focus - world.s < distance:
             hold_signal(world, signal, "y")
             light, _ = world.map.signal_links[signal]
             world.traffic.sumo.trafficlight.setPhaseDuration(light, 3.0)
