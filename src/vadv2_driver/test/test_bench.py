@@ -49,10 +49,11 @@ def test_pictures_are_spread_over_a_folder(tmp_path: Path) -> None:
         list(pictures_of(tmp_path))
 
 
-@pytest.mark.parametrize("backend, precision", [("tensorrt", "auto"), ("openvino", "int8")])
-def test_exports_that_cannot_be_are_refused(tmp_path: Path, backend: str, precision: str) -> None:
-    with pytest.raises(InputError, match=r"backend|pictures"):
-        export_model("tiny", backend, 6, tmp_path, precision)
+def test_exports_that_cannot_be_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="backend is 'tensorrt'"):
+        export_model("tiny", "tensorrt", 6, tmp_path)
+    with pytest.raises(InputError, match="int8"):
+        export_model("tiny", "openvino", 6, tmp_path, "auto", tmp_path)
 
 
 def test_export_writes_both_stages_once(tmp_path: Path) -> None:

@@ -163,13 +163,7 @@ def _encoder(rounds: int) -> Table:
     for backend, precision in choices:
         config = _config("tiny", backend=backend, precision=precision)
         try:
-            # What int8 is calibrated on here says nothing of streets: it must not be found by anybody who drives.
-            if precision == "int8":
-                cache = str(Path(config.perception.cache_directory) / "bench")
-                config = replace(config, perception=replace(config.perception, cache_directory=cache))
             encoder = SceneEncoder(config.directory("perception"), config.perception)
-            if precision == "int8":
-                encoder.quantise(image for index in range(4) for image in frames[index][0].images)
             times = _timed(lambda i, e=encoder: e.encode(*frames[i]), max(5, rounds // 2), 5)  # type: ignore[misc]
         except InputError as error:
             table[f"{backend}_{precision}"] = str(error)
@@ -363,6 +357,8 @@ def bench_model(
     rounds: int = 40,
     seconds: float = 20.0,
     tell: Callable[[str], None] = lambda _: None,
+    done: Callable[[str, Table], None] = lambda _, __: None,
+    known: Table | None = None,
 ) -> Table:
     """Measure.
 
@@ -371,6 +367,8 @@ def bench_model(
         rounds: Frames that a median is taken over.
         seconds: How long each half of the latency section drives at 10 Hz.
         tell: Called with a section's name when it begins.
+        done: Called with a section's key and the table so far when it ends, so that nothing is lost when it is cut off.
+        known: Earlier sections, which are kept.
 
     Returns:
         A table by section, and the machine. ``latency`` is part of ``tiny``.
@@ -381,7 +379,7 @@ def bench_model(
     unknown = [s for s in sections if s not in SECTIONS]
     if unknown:
         raise InputError(f"no section {unknown[0]!r}", "bench model", "some of " + ", ".join(SECTIONS))
-    table: Table = {"machine": machine()}
+    table: Table = (known or {}) | {"machine": machine()}
     context = multiprocessing.get_context("spawn")
     with _environment():
         for name in sections:
@@ -400,4 +398,5 @@ def bench_model(
                 process.join()
             key = "tiny" if name == "latency" else name
             table[key] = table.get(key, {}) | answer
+            done(key, table)
     return table

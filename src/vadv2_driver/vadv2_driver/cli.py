@@ -33,28 +33,32 @@ def bench_model(
 ) -> None:
     """Time the network: image to trajectory, embedding, text, the denoiser, the peers, the other sizes.
 
-    Medians on one thread, CPU and wall milliseconds, memory. Takes some minutes; sets the OpenMP variables itself.
+    Medians on one thread, CPU and wall milliseconds, memory. Takes some minutes; sets the OpenMP variables itself. With
+    --sections the other sections of an existing JSON file are kept.
 
-    Example: `vadv2 bench model --json bench.json`
+    Example: `vadv2 bench model --json bench.json --page docs/performance.md`
     """
     from rich.console import Console
 
-    from vadv2_core.files import write_json_atomic
+    from vadv2_core.files import read_json, write_json_atomic
     from vadv2_driver.bench import SECTIONS
     from vadv2_driver.bench import bench_model as measure
     from vadv2_driver.bench_page import write_page
 
     chosen = tuple(s.strip() for s in sections.split(",") if s.strip()) or SECTIONS
     console = Console()
+    known = read_json(json) if sections and json is not None and json.is_file() else None
+
+    def done(section: str, table: dict[str, Any]) -> None:
+        console.print(f"[bold]{section}[/bold]")
+        _print_rows(console, table[section])
+        if json is not None:
+            write_json_atomic(json, table)
+        if page is not None:
+            write_page(page, table)
+
     with console.status("machine") as status:
-        table = measure(chosen, rounds, seconds, status.update)
-    for name, values in table.items():
-        console.print(f"[bold]{name}[/bold]")
-        _print_rows(console, values)
-    if json is not None:
-        write_json_atomic(json, table)
-    if page is not None:
-        write_page(page, table)
+        measure(chosen, rounds, seconds, status.update, done, known)
 
 
 def _print_rows(console: Any, values: dict[str, Any], indent: str = "  ") -> None:
@@ -70,10 +74,10 @@ def export(
     model: Annotated[str, typer.Option(help="Size of the system, or a folder below models.")] = "tiny",
     backend: Annotated[str, typer.Option(help="onnxruntime or openvino; both read the same ONNX.")] = "openvino",
     cameras: Annotated[int, typer.Option(min=1, max=16, help="Cameras of the rig.")] = 6,
-    precision: Annotated[str, typer.Option(help="auto, or int8: calibrates the image half on pictures.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or int8, of the image half.")] = "auto",
     pictures: Annotated[
         Path | None,
-        typer.Option(help="Folder of the cameras' own JPEG or PNG pictures, for int8; a few dozen are used."),
+        typer.Option(help="Calibrate int8 on JPEG or PNG pictures of this folder, not on generated ones."),
     ] = None,
     cache: Annotated[Path, typer.Option(help="Where the files go; never next to the checkpoint.")] = Path(".vadv2"),
 ) -> None:

@@ -49,8 +49,8 @@ def export_model(
         backend: One of `BACKENDS`; both read the same files, and so can TensorRT.
         cameras: Of the rig.
         cache: Where the files go.
-        precision: Of the image half; ``int8`` is calibrated on the pictures.
-        pictures: Folder of the cameras' own pictures; needed for int8.
+        precision: Of the image half.
+        pictures: Folder of the cameras' own pictures that int8 is calibrated on; None for generated ones.
 
     Returns:
         The ONNX files that the model now has in the cache, new ones last.
@@ -65,9 +65,9 @@ def export_model(
     perception = replace(config.perception, backend=backend, precision=precision, cache_directory=str(cache))
     planner = replace(config.planner, backend=backend, cache_directory=str(cache))
     encoder = SceneEncoder(config.directory("perception"), perception)
-    if precision == "int8":
-        if pictures is None:
-            raise InputError("no --pictures", "export", "a folder of the cameras' own pictures to calibrate int8 on")
+    if pictures is not None:
+        if precision != "int8":
+            raise InputError("--pictures", "export", "--precision int8 with it")
         encoder.quantise(pictures_of(pictures))
     facts = encoder.model_config
     frame, ego = BenchFrames(facts.image_width, facts.image_height, cameras=cameras)[0]
