@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,8 @@ from vadv2_ros.conversions import driving_command_from_message, route_from_messa
 if TYPE_CHECKING:
     from vadv2_bringup.replay import ReplayOptions
 
-_READY_WITHIN = 180.0
+_READY_WITHIN = (90.0, 180.0)
+"""Seconds to get ready, by attempt: on a very busy machine DDS participants now and then miss each other for good."""
 _CLOCK_PERIOD = 10_000_000
 _FREE_DOMAINS = 100
 _SHOWN = ("[WARN]", "[ERROR]", "[FATAL]", "ended with status")
@@ -79,11 +80,20 @@ def running_system(
         )
         system = describe_system(config, options)
         environment = {**os.environ, "ROS_DOMAIN_ID": str(domain)}
-        with (
-            Supervisor(system, hear, environment) as supervisor,
-            SystemClient(system, domain, supervisor, compressed=compressed, bag=record.bag, lines=lines) as client,
-        ):
-            client.wait_until_ready(_READY_WITHIN)
+        with ExitStack() as running:
+            for attempt, patience in enumerate(_READY_WITHIN, start=1):
+                supervisor = running.enter_context(Supervisor(system, hear, environment))
+                client = running.enter_context(
+                    SystemClient(system, domain, supervisor, compressed=compressed, bag=record.bag, lines=lines)
+                )
+                try:
+                    client.wait_until_ready(patience)
+                    break
+                except InputError as error:
+                    if attempt == len(_READY_WITHIN) or supervisor.ended():
+                        raise
+                    running.close()
+                    hear(f"[WARN] {error.what}: starting the nodes once more")
             yield client
 
 
