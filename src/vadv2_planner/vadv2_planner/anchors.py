@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
@@ -80,6 +81,20 @@ def kinematic_trajectories(count: int, seed: int, vehicle: VehicleConfig | None 
     return out[:, stride - 1 :: stride]
 
 
+def _owners(flat: Array, centres: Array) -> NDArray[np.int64]:
+    """Index of the nearest centre of every row, in pieces that fit a cache of memory rather than all of it."""
+    lengths = (centres**2).sum(-1)
+    pieces = [(lengths - 2.0 * flat[i : i + 1024] @ centres.T).argmin(1) for i in range(0, len(flat), 1024)]
+    return np.concatenate(pieces)
+
+
+def distance_to_nearest(trajectories: Array, anchors: Array) -> Array:
+    """(n,) mean distance (m) over the waypoints from every trajectory to the anchor it would be clustered with."""
+    rows = len(anchors)
+    owner = _owners(trajectories.reshape(len(trajectories), -1), anchors.reshape(rows, -1))
+    return np.asarray(np.linalg.norm(trajectories - anchors[owner], axis=-1).mean(-1))
+
+
 def cluster(trajectories: Array, modes: int, seed: int, rounds: int = 50) -> Array:
     """(modes, knots, 2) k-means centres, k-means++ start, sorted by the forward and then the left end.
 
@@ -99,9 +114,8 @@ def cluster(trajectories: Array, modes: int, seed: int, rounds: int = 50) -> Arr
         pick = rng.choice(len(flat), p=nearest / total) if total > 0.0 else rng.integers(len(flat))
         centres = np.concatenate([centres, flat[pick][None]])
         nearest = np.minimum(nearest, ((flat - flat[pick]) ** 2).sum(-1))
-    square = (flat**2).sum(-1)
     for _ in range(rounds):
-        owner = (square[:, None] - 2.0 * flat @ centres.T + (centres**2).sum(-1)).argmin(1)
+        owner = _owners(flat, centres)
         count = np.bincount(owner, minlength=modes)
         moved = np.zeros_like(centres)
         np.add.at(moved, owner, flat)

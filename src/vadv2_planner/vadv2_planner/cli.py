@@ -34,7 +34,13 @@ def register(app: typer.Typer) -> None:
         import numpy as np
 
         from vadv2_core.files import write_json_atomic
-        from vadv2_planner.anchors import kinematic_trajectories, load_trajectories, make_anchors, save_anchors
+        from vadv2_planner.anchors import (
+            distance_to_nearest,
+            kinematic_trajectories,
+            load_trajectories,
+            make_anchors,
+            save_anchors,
+        )
 
         if source == "kinematic":
             trajectories = kinematic_trajectories(count, seed)
@@ -44,7 +50,7 @@ def register(app: typer.Typer) -> None:
             words = f"{Path(source).name}: {len(trajectories)} trajectories, seed {seed}"
         made = make_anchors(trajectories, modes, seed, words)
         save_anchors(out, made)
-        apart = np.linalg.norm(trajectories[:, None] - made.anchors[None], axis=-1).mean(-1).min(1)
+        apart = distance_to_nearest(trajectories, made.anchors)
         numbers = {
             "trajectories": len(trajectories),
             "anchors": len(made.anchors),
