@@ -233,7 +233,9 @@ class SystemClient:
             spoken = [a.at for a in (embedding, reasoning) if a is not None]
             if spoken:
                 timings["vlm"] = max(spoken) - tokens.at
-            timings["planner"] = plan.at - max([tokens.at] + ([embedding.at] if embedding else []))
+            # In real time the planner does not wait: an embedding that came after the plan was not in it.
+            waited = embedding is not None and embedding.at <= plan.at
+            timings["planner"] = plan.at - (embedding.at if embedding and waited else tokens.at)
         timings["control"] = command.at - plan.at
         timings = {stage: max(1e3 * seconds, 0.0) for stage, seconds in timings.items()}
         return DriverOutput(
