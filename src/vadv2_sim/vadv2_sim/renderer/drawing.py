@@ -159,10 +159,11 @@ class Painter:
         self._set({"u_eye": tuple(eye)}, self._now.still, self._now.moving, self._sky, self._decal)
         self._texture.use(0)
         self._bake.use(1)
-        c.enable_only(c.DEPTH_TEST)
+        c.enable_only(c.DEPTH_TEST | c.CULL_FACE)
         c.depth_func = "<"
         self._instances(self._now.moving, _CITY_LAYOUT, view_projection, actors)
         self._chunks(self._now.city, view_projection, eye)
+        c.enable_only(c.DEPTH_TEST)
         c.depth_func = "<="
         self._sky_array.render()
         c.enable_only(c.DEPTH_TEST | c.BLEND)
@@ -178,7 +179,7 @@ class Painter:
         for program in (self._still_truth, self._moving_truth):
             program["u_view_projection"].write(matrix)
             program["u_depth_row"].value = tuple(view[2])
-        c.enable_only(c.DEPTH_TEST)
+        c.enable_only(c.DEPTH_TEST | c.CULL_FACE)
         c.depth_func = "<"
         self._instances(self._moving_truth, _TRUTH_LAYOUT, view_projection, actors)
         self._chunks(self._city_truth, view_projection, eye)
