@@ -32,7 +32,7 @@ class CommanderNode(WorkerNode[CommanderNodeConfig, EgoState]):
         self._odometry = OdometryBuffer(self.config.odometry)
         self._route: Route | None = None
         self._words = ""
-        self._said: DrivingCommand | None = None
+        self._announced: DrivingCommand | None = None
         self._output = self.advertise(messages.DrivingCommand, "output/driving_command", qos.LATCHED)
         self.listen(messages.Route, "route", self._on_route, qos.LATCHED)
         self.listen(String, "instruction", self._on_words, qos.LATCHED)
@@ -60,14 +60,14 @@ class CommanderNode(WorkerNode[CommanderNodeConfig, EgoState]):
         self.follow_time(item.stamp)
         known = route or Route(item.stamp, _straight_ahead(item))
         command = self._commander.command(known, item, self._words or None)
-        said = self._said
+        said = self._announced
         if said is None or (command.text, command.action) != (said.text, said.action):
-            self._said = command
+            self._announced = command
             self.send(self._output, driving_command_to_message, command)
 
     def forget(self) -> None:
         """Say it anew after a jump of time."""
-        self._said = None
+        self._announced = None
 
 
 def _straight_ahead(ego: EgoState) -> Any:
