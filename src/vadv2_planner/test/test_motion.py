@@ -51,7 +51,7 @@ def test_noise_of_the_waypoints_does_not_become_acceleration():
     waypoints = np.stack([10.0 * TIMES[4::5], 0.0 * TIMES[4::5]], -1) + rng.normal(0, 0.05, (16, 2))
     points = motion_from_positions(positions_from_waypoints(waypoints, np.array([10.0, 0.0]), np.zeros(2)), 10.0, 8.0)
     assert points[:, 5].std() < 0.3
-    assert np.abs(np.diff(points[:, 5]) / 0.1).max() < 2.5
+    assert np.abs(np.diff(points[:, 5]) / 0.1).max() < 5.0
 
 
 def test_standing_still_holds_the_yaw_and_has_no_speed():

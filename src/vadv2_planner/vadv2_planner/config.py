@@ -93,6 +93,14 @@ class ValidatorConfig:
     max_spacing: float = parameter(
         4.0, "Largest distance between neighbouring points.", unit="m", minimum=0.1, maximum=10.0, live=True
     )
+    dynamics_horizon: float = parameter(
+        6.0,
+        "Points later than this are not held to curvature, steering and accelerations.",
+        unit="s",
+        minimum=1.0,
+        maximum=8.0,
+        live=True,
+    )
     max_curvature: float = parameter(
         0.25, "Largest curvature where it moves.", unit="1/m", minimum=0.01, maximum=1.0, live=True
     )

@@ -22,8 +22,8 @@ KNOTS = 16
 """Waypoints of an anchor: every 0.5 s for 8 s."""
 KNOT_INTERVAL = 0.5
 """Seconds between waypoints."""
-JERK_WEIGHT = 0.0005
-"""s^6: motion faster than about 4 rad/s is taken for noise of the waypoints."""
+JERK_WEIGHT = 0.0002
+"""s^6: motion faster than about 5 rad/s is taken for noise of the waypoints."""
 REST_SPEED = 1.0
 """m/s: well below it the direction of motion is held rather than followed."""
 
@@ -92,12 +92,15 @@ def _rested(p: Array) -> tuple[Array, Array]:
     progress: Array = np.zeros(p.shape[:-2])
     farthest: Array = np.zeros(p.shape[:-2])
     for i in range(p.shape[-2]):
-        progress = progress + ((p[..., i, :] - raw) * direction).sum(-1)
+        step = p[..., i, :] - raw
         raw = p[..., i, :]
-        onward = (progress > farthest)[..., None]
-        farthest = np.maximum(farthest, progress)
-        here = np.where(onward, raw, last)
-        step = here - last
+        along_way = (step * direction).sum(-1)
+        progress = progress + along_way
+        # What was held back is not made up for by a leap: only the part of a step beyond the farthest point is gone.
+        gained = np.maximum(progress - farthest, 0.0)
+        farthest = farthest + gained
+        step = step * np.clip(gained / np.maximum(along_way, 1e-9), 0.0, 1.0)[..., None]
+        here = last + step
         length = np.hypot(step[..., 0], step[..., 1])[..., None]
         trust = length**2 / (length**2 + (REST_SPEED * dt) ** 2)
         along = (1.0 - trust) * direction + trust * step / np.maximum(length, 1e-9)

@@ -106,6 +106,9 @@ class Validator:
 
     def _dynamics(self, points: Array) -> Iterator[tuple[str, str]]:
         c, dt = self.config, 1.0 / PLAN_RATE_HZ
+        points = points[points[:, 0] <= c.dynamics_horizon + 0.5 * dt]
+        if len(points) < 2:
+            return
         _, _, _, yaw, v, a = points.T
         step = np.hypot(*np.diff(points[:, 1:3], axis=0).T)
         turned = np.asarray(wrap_angle(np.diff(yaw)))
