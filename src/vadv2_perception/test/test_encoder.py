@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from vadv2_core.camera import CameraFrame, CameraRig
 from vadv2_core.ego import EgoState
@@ -15,6 +16,7 @@ from vadv2_core.errors import InputError
 from vadv2_core.geometry import Pose2
 from vadv2_core.tokens import SceneTokens
 from vadv2_perception import PerceptionConfig, SceneEncoder
+from vadv2_perception.checkpoints import load_encoder, save_encoder
 from vadv2_perception.rig_arrays import motion_between
 
 Frames = Callable[..., CameraFrame]
@@ -136,6 +138,18 @@ def test_queries_follow_their_words(
 def test_an_ego_state_that_is_not_finite_is_refused(encoder: SceneEncoder, make_frame: Frames, make_ego: Egos) -> None:
     with pytest.raises(InputError, match="ego state"):
         encoder.encode(make_frame(), make_ego(x=float("nan")))
+
+
+def test_an_answer_that_is_not_finite_does_not_leave(
+    small_checkpoint: Path, torch_config: PerceptionConfig, tmp_path: Path, make_frame: Frames, make_ego: Egos
+) -> None:
+    loaded = load_encoder(small_checkpoint)
+    with torch.no_grad():
+        loaded.model.queries.object_head[2].weight.fill_(6e4)
+        loaded.model.queries.object_head[2].bias.fill_(3e38)
+    save_encoder(tmp_path, loaded.model, "too-large-1")
+    with pytest.raises(InputError, match="what the encoder says"):
+        SceneEncoder(tmp_path, torch_config).encode(make_frame(), make_ego())
 
 
 @pytest.mark.parametrize(

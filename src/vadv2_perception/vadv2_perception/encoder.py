@@ -84,7 +84,8 @@ class SceneEncoder:
             ego: Ego state at the frame's stamp; its pose carries the past along, so it must be of one odometry.
 
         Raises:
-            InputError: for an image whose size is not its camera's, or an ego state that is not finite.
+            InputError: for an image whose size is not its camera's, an ego state that is not finite, or an answer of
+                the network that is not.
         """
         self._check_ego(ego)
         config = self._encoder.model.config
@@ -116,6 +117,10 @@ class SceneEncoder:
                 "past_valid": past.valid,
             }
         out = scene_network(inputs)
+        if not all(np.isfinite(value).all() for value in out.values()):
+            raise InputError(
+                "not finite", "what the encoder says", "finite numbers; is the checkpoint whole?"
+            )
         self._memory.remember(RememberedFrame(frame.stamp, ego.pose, seen["memory"].astype(np.float16), valid))
         objects, elements, order = self._in_words(out)
         return SceneTokens(
