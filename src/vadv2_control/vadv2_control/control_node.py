@@ -48,6 +48,7 @@ class ControlNode(WorkerNode[ControlNodeConfig, Stamp]):
         self._plan: TrajectoryCandidates | None = None
         self._status: DriveStatus | None = None
         self._has_can = False
+        self._unanswered: Stamp | None = None
         self._command_output = self.advertise(messages.VehicleCommand, "output/vehicle_command", qos.STAGE)
         self._adapter: CommandAdapter | None = None
         if config.command_type != OWN:
@@ -67,15 +68,27 @@ class ControlNode(WorkerNode[ControlNodeConfig, Stamp]):
     def _on_odometry(self, message: Odometry) -> None:
         if not self._has_can:
             self._odometry.push(ego_state_from_odometry(message), has_acceleration=False)
+            self._step_when_complete()
 
     def _on_ego_state(self, message: Any) -> None:
-        self._has_can = True
+        if not self._has_can:  # whichever of the two came first, the CAN's states alone are used
+            self._has_can = True
+            self._odometry.reset()
         self._odometry.push(ego_state_from_message(message))
+        self._step_when_complete()
 
     def _on_plan(self, message: Any) -> None:
         self._plan = candidates_from_message(message)
         if self.config.in_step:
-            self.answer(self._plan.stamp)
+            self._unanswered = self._plan.stamp
+            self._step_when_complete()
+
+    def _step_when_complete(self) -> None:
+        """In step, answer a plan once odometry has come as far: topics may overtake each other."""
+        newest = self._odometry.newest
+        if self._unanswered is not None and newest is not None and newest.stamp >= self._unanswered:
+            stamp, self._unanswered = self._unanswered, None
+            self.answer(stamp)
 
     def _on_objects(self, message: Any) -> None:
         self._controller.obstacles = obstacles_from_message(message)
@@ -109,7 +122,7 @@ class ControlNode(WorkerNode[ControlNodeConfig, Stamp]):
         """Plans and integrals do not outlive a deactivation; an emergency does."""
         self._controller.reset()
         self._odometry.reset()
-        self._plan = None
+        self._plan = self._unanswered = None
 
     def reconfigure(self, config: ControlNodeConfig) -> None:
         """Gains and thresholds."""

@@ -444,15 +444,15 @@ class EmergencyBehind(Scenario):
         (EdgeCaseFlag.EMERGENCY_VEHICLE,),
         (Cause.EMERGENCY_VEHICLE,),
         {
-            "after": ScenarioParameter(1.0, 3.0, "s", "from the start until it comes"),
-            "speed": ScenarioParameter(12.0, 15.0, "m/s", "how fast it comes"),
+            "after": ScenarioParameter(0.0, 1.5, "s", "from the start until it comes"),
+            "speed": ScenarioParameter(13.0, 16.0, "m/s", "how fast it comes at least"),
         },
     )
 
     def place(self, site: Site) -> Placement:
         """A road with a lane to pass in; the ego starts some way along it."""
-        lanes = [lane for lane in wide_lanes(site, 85.0, "left") if lane.right is None]
-        placement = first_of(site, lanes, lambda lane: along(site, lane, 26.0, 130.0, 7.0))
+        lanes = [lane for length in (125.0, 85.0) for lane in wide_lanes(site, length, "left") if lane.right is None]
+        placement = first_of(site, lanes, lambda lane: along(site, lane, 26.0, 150.0, 7.0))
         if placement is None:
             raise self._no_place(site)
         return placement
@@ -481,14 +481,13 @@ class EmergencyBehind(Scenario):
             self.happen("emergency_behind")
             return
         puppet = self._puppet
-        puppet.speed = max(self.values["speed"], world.speed + 4.0)
+        puppet.speed = max(self.values["speed"], world.speed + 8.0)
         CutIn._mind_others(world, puppet)
         self._mind_ego(world, puppet)
         x, y = (float(v) for v in point_at(puppet.path, puppet.s))
         ahead = plan.project(x, y)[0] - world.s
         self.passed = self.passed or ahead > 8.0
-        end_of_road = float(arc_length(world.road.lanes[plan.lane_ids[0]].centerline)[-1]) + 30.0
-        if puppet.s > end_of_road + 30.0 or ahead > 70.0 or puppet.arrived:
+        if ahead > 60.0 or puppet.arrived:
             puppet.leave(world)
             self._over = True
             return

@@ -144,8 +144,8 @@ class SimNode(WorkerNode[SimNodeConfig, "VehicleCommand | str"]):
         stamp = scene.stamp
         self._shown_at = time.monotonic()
         self._clock_output.publish(ClockMessage(clock=time_from_stamp(stamp)))
-        self.send(self._odometry_output, odometry_from_ego_state, scene.ego)
         self.send(self._ego_output, conversions.ego_state_to_message, scene.ego)
+        self.send(self._odometry_output, odometry_from_ego_state, scene.ego)
         self.send(self._command_output, conversions.driving_command_to_message, scene.command)
         if scene.route is not None:
             self.send(self._route_output, conversions.route_to_message, scene.route)

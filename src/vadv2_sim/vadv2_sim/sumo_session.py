@@ -31,10 +31,12 @@ _TYPES = """<additional>
     <param key="has.bluelight.device" value="true"/>
   </vType>
   <vType id="ego" vClass="passenger" length="{length:g}" width="{width:g}" height="1.6" minGap="2.0"/>
-  <vType id="walker" vClass="pedestrian" length="0.5" width="0.55"/>
+  <vType id="walker" vClass="pedestrian" length="0.5" width="0.55" jmIgnoreFoeProb="1" jmIgnoreFoeSpeed="0.4"/>
 </additional>
 """
-_COMMON = 'lcMaxSpeedLatStanding="0.4" minGapLat="0.5" lcSigma="0"'
+# Who waits for one that stands (the ego, above all, that waits for him) goes after some seconds: no deadlocks. Walkers
+# step out before a standing car at once.
+_COMMON = 'lcMaxSpeedLatStanding="0.4" minGapLat="0.5" lcSigma="0" jmIgnoreFoeProb="0.02" jmIgnoreFoeSpeed="0.1"'
 
 
 def start_sumo(net: Path, seed: int, ego_length: float, ego_width: float) -> Any:
