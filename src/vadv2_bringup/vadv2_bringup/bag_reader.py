@@ -29,6 +29,7 @@ from vadv2_ros.camera_messages import camera_from_info
 from vadv2_ros.conversions import driving_command_from_message, route_from_message
 from vadv2_ros.fields import stamp_from_time
 from vadv2_ros.images import rgb_from_message
+from vadv2_ros.mounting import to_base
 from vadv2_ros.standard_messages import (
     ego_state_from_odometry,
     matrix_from_transform,
@@ -220,7 +221,7 @@ class BagReader:
             if camera not in infos:
                 raise InputError(f"camera {camera!r} has an empty CameraInfo topic", str(self.path), "--rig FILE")
             frame_id = str(infos[camera].header.frame_id).lstrip("/")
-            mounting = _to_base(frame_id, edges)
+            mounting = to_base(frame_id, edges)
             if mounting is None:
                 raise InputError(
                     f"no /tf_static from base_link to {frame_id!r} (camera {camera!r})", str(self.path), "--rig FILE"
@@ -357,16 +358,3 @@ class _FrameOdometry:
         if ego is None:
             raise InputError(f"odometry goes back at frame {stamp}", self._where, "odometry in order of time")
         return tuple(dealt), ego
-
-
-def _to_base(frame: str, edges: Mapping[str, tuple[str, Array]], base: str = "base_link") -> Array | None:
-    """The (4, 4) transform from a frame to base_link along its parents; None where the chain does not lead there."""
-    matrix = np.eye(4)
-    for _ in range(len(edges) + 1):
-        if frame == base:
-            return matrix
-        if frame not in edges:
-            return None
-        frame, step = edges[frame]
-        matrix = step @ matrix
-    return None

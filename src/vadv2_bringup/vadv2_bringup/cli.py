@@ -16,6 +16,7 @@ from vadv2_core.errors import EXIT_BAD_INPUT, InputError
 COMMANDS = (
     "vadv2_bringup.drive_cli",
     "vadv2_bringup.replay_cli",
+    "vadv2_bringup.shadow_cli",
     "vadv2_bringup.system_cli",
     "vadv2_perception.cli",
     "vadv2_vlm.cli",

@@ -61,11 +61,14 @@ def drive_command(
     """
     clip = clip or clip_option
     if clip is not None or synthetic:
-        drive_clip(
-            clip, None, out, seed, realtime, in_process, model, models, frames, max_tokens, timeout, settings, json_path
-        )
+        from vadv2_bringup.replay import ReplayOptions
+
+        chosen = tuple(settings or ())
+        options = ReplayOptions("", realtime, in_process, (), None, model, models, frames, max_tokens, timeout, chosen)
+        drive_clip(clip, out, seed, options, json_path)
         return
     from vadv2_bringup.drive_city import CityDrive, drive_city
+    from vadv2_bringup.replay import setting_values
     from vadv2_bringup.supervisor import interrupted_by_termination
     from vadv2_core.files import write_json_atomic
     from vadv2_sim.node_configuration import SimNodeConfig
@@ -76,28 +79,11 @@ def drive_command(
     sim = SimNodeConfig(
         town=town, scenario=scenario, seed=seed, driver=driver, in_step=not realtime, world=world, truth=True
     )
-    drive = CityDrive(sim, model, models, _pairs(settings), video, timeout)
+    drive = CityDrive(sim, model, models, tuple(setting_values(settings or ()).items()), video, timeout)
     summary = drive_city(drive, out)
     _print(summary, out)
     if json_path is not None:
         write_json_atomic(json_path, summary)
-
-
-def _pairs(settings: list[str] | None) -> tuple[tuple[str, Any], ...]:
-    import yaml
-
-    from vadv2_core.errors import InputError
-
-    pairs = []
-    for setting in settings or ():
-        name, equals, text = setting.partition("=")
-        if not equals:
-            raise InputError(f"{setting!r}", "--set", "STAGE.NAME=VALUE")
-        try:
-            pairs.append((name, yaml.safe_load(text)))
-        except yaml.YAMLError:
-            raise InputError(f"{text!r} is no value", f"--set {name}", "a number, word or list") from None
-    return tuple(pairs)
 
 
 def _print(summary: dict[str, Any], out: Path) -> None:

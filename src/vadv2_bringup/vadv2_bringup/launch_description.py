@@ -32,6 +32,8 @@ ARGUMENTS: tuple[Argument, ...] = (
     ("image_transport", "raw", "raw or compressed."),
     ("vehicle", "", "Name of a file of config/vehicle; empty for the default vehicle."),
     ("commander", "false", "Make driving commands from the route; for vehicles that say none themselves."),
+    ("recorder", "false", "Keep the last half minute and write a clip at an emergency, a take-over or when asked."),
+    ("shadow", "false", "Drive beside another driver: send nothing, keep clips."),
     ("engage", "false", "Engage as soon as everything is there; on a vehicle call the service ~/engage."),
     ("rviz", "false", "Open RViz with config/view/vadv2.rviz."),
 )

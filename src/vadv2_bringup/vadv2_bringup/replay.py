@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +46,24 @@ class ReplayOptions:
     settings: tuple[str, ...] = ()
 
 
+def setting_values(settings: Iterable[str]) -> dict[str, Any]:
+    """``--set`` arguments ``STAGE.NAME=VALUE`` by name, values as YAML reads them.
+
+    Raises:
+        InputError: for an argument of another form.
+    """
+    values = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals or name.split(".")[0] not in _SECTIONS:
+            raise InputError(f"{setting!r}", "--set", f"STAGE.NAME=VALUE with STAGE one of {', '.join(_SECTIONS)}")
+        try:
+            values[name] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise InputError(f"{text!r} is no value", f"--set {name}", "a number, word or list") from None
+    return values
+
+
 def driver_config(options: ReplayOptions) -> DriverConfig:
     """The configuration of a replay: words for every frame, bounded in tokens and not in time, engaged by itself.
 
@@ -56,14 +74,7 @@ def driver_config(options: ReplayOptions) -> DriverConfig:
     values["vlm.max_tokens"], values["vlm.max_seconds"] = options.max_tokens, 0.0
     values["control.drive.engage_automatically"] = True
     values["reason_every"] = 1
-    for setting in options.settings:
-        name, equals, text = setting.partition("=")
-        if not equals or name.split(".")[0] not in _SECTIONS:
-            raise InputError(f"{setting!r}", "--set", f"STAGE.NAME=VALUE with STAGE one of {', '.join(_SECTIONS)}")
-        try:
-            values[name] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise InputError(f"{text!r} is no value", f"--set {name}", "a number, word or list") from None
+    values.update(setting_values(options.settings))
     return from_mapping(DriverConfig, values, "--set")
 
 

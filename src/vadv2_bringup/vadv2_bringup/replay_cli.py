@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from vadv2_bringup.replay import ReplayOptions
 
 MapOption = Annotated[
     list[str] | None,
@@ -46,12 +49,12 @@ def _print_summary(summary: dict[str, Any], out: Path, json_path: Path | None) -
         write_json_atomic(json_path, summary)
 
 
-def _replay(bag: Path, out: Path, title: str, **options: Any) -> None:
-    from vadv2_bringup.replay import ReplayOptions, replay
+def _replay(bag: Path, out: Path, options: ReplayOptions, json_path: Path | None) -> None:
+    from vadv2_bringup.replay import replay
+    from vadv2_bringup.supervisor import interrupted_by_termination
 
-    json_path = options.pop("json_path")
-    summary = replay(bag, out, ReplayOptions(title=title, **options))
-    _print_summary(summary, out, json_path)
+    interrupted_by_termination()
+    _print_summary(replay(bag, out, options), out, json_path)
 
 
 def replay_command(
@@ -76,68 +79,32 @@ def replay_command(
 
     Example: ./vadv2 replay out/clip.bag --out out/replay
     """
-    _replay(
-        bag,
-        out,
+    from vadv2_bringup.replay import ReplayOptions
+
+    options = ReplayOptions(
         f"Replay of {bag.name}",
-        realtime=realtime,
-        in_process=in_process,
-        topic_map=tuple(topic_map or ()),
-        rig=rig,
-        model=model,
-        models=models,
-        frames=frames,
-        max_tokens=max_tokens,
-        timeout=timeout,
-        settings=tuple(settings or ()),
-        json_path=json_path,
+        realtime,
+        in_process,
+        tuple(topic_map or ()),
+        rig,
+        model,
+        models,
+        frames,
+        max_tokens,
+        timeout,
+        tuple(settings or ()),
     )
+    _replay(bag, out, options, json_path)
 
 
-def drive_clip(
-    clip: Annotated[
-        Path | None, typer.Argument(help="Clip folder with clip.json; a generated drive without one.")
-    ] = None,
-    clip_option: Annotated[Path | None, typer.Option("--clip", help="The same, as an option.")] = None,
-    out: OutOption = Path("out/drive"),
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the generated drive.")] = 7,
-    realtime: RealtimeOption = False,
-    in_process: InProcessOption = False,
-    model: ModelOption = "tiny",
-    models: ModelsOption = Path("models"),
-    frames: FramesOption = None,
-    max_tokens: TokensOption = 96,
-    timeout: TimeoutOption = 60.0,
-    settings: SetOption = None,
-    json_path: JsonOption = None,
-) -> None:
-    """Drive six cameras of a clip: images in, trajectory, command and reasoning out, over ROS 2 topics.
+def drive_clip(clip: Path | None, out: Path, seed: int, options: ReplayOptions, json_path: Path | None) -> None:
+    """Turn a clip into a bag, play it through the stack and say what came out; a generated drive without a clip."""
+    from dataclasses import replace
 
-    Turns the clip into a bag, plays it in step through the four nodes and writes a report. Without a clip it
-    generates a drive from the seed.
-
-    Example: ./vadv2 drive ../shared/data/six_camera_clips/nuscenes_scene0368
-    """
     from vadv2_bringup.replay import clip_bag
 
-    clip = clip or clip_option
     bag, title = clip_bag(clip, out.with_name(f"{out.name}.input"), seed=seed)
-    _replay(
-        bag,
-        out,
-        title,
-        realtime=realtime,
-        in_process=in_process,
-        topic_map=(),
-        rig=None,
-        model=model,
-        models=models,
-        frames=frames,
-        max_tokens=max_tokens,
-        timeout=timeout,
-        settings=tuple(settings or ()),
-        json_path=json_path,
-    )
+    _replay(bag, out, replace(options, title=title), json_path)
 
 
 def bag_from_clip(

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from vadv2_bringup.environment import WORKSPACE
+from vadv2_bringup.ring_recorder import RecorderConfig
 from vadv2_control.configuration import ControlConfig
 from vadv2_control.node_configuration import ControlNodeConfig
 from vadv2_core.camera import SURROUND_CAMERAS, load_rig
@@ -36,6 +37,7 @@ NODE_CONFIGS: dict[str, type] = {
     "planner": PlannerNodeConfig,
     "commander": CommanderNodeConfig,
     "control": ControlNodeConfig,
+    "recorder": RecorderConfig,
     "sim": SimNodeConfig,
 }
 """Config dataclass of every node, by node name."""
@@ -46,6 +48,7 @@ PACKAGES = {
     "planner": "vadv2_planner",
     "commander": "vadv2_planner",
     "control": "vadv2_control",
+    "recorder": "vadv2_bringup",
     "sim": "vadv2_sim",
 }
 """Package of every node."""
@@ -92,6 +95,20 @@ TOPICS: dict[str, dict[str, str]] = {
         "~/output/drive_status": "drive_status",
         "~/output/command": "command",
     },
+    "recorder": {
+        f"~/input/{name}": name
+        for name in (
+            "odometry",
+            "ego_state",
+            "driving_command",
+            "route",
+            "scene_tokens",
+            "reasoning",
+            "trajectory_candidates",
+            "vehicle_command",
+            "drive_status",
+        )
+    },
     "sim": {
         "~/input/vehicle_command": "vehicle_command",
         "~/output/odometry": "odometry",
@@ -104,6 +121,9 @@ TOPICS: dict[str, dict[str, str]] = {
     },
 }
 """Private name to public name, by node; the cameras' are added from the rig."""
+
+SHADOWED = ("vehicle_command", "command")
+"""Outputs that no vehicle hears in shadow mode: they get ``shadow/`` before their name."""
 
 COMMAND_PACKAGES: dict[str, tuple[str, ...]] = {
     "vadv2": (),
@@ -133,6 +153,8 @@ class SystemOptions:
         image_transport: raw or compressed.
         vehicle: Name of ``config/vehicle/<name>.yaml``; empty for the configuration's own.
         commander: Start the commander: a route comes in, and nobody else says driving commands.
+        recorder: Keep the last half minute of every topic and write clips of what happened.
+        shadow: Drive beside another driver: never engaged, commands go to ``shadow/...``, the recorder runs.
         in_step: Replay one frame after the other: words, plan and control step for each, none dropped for being late.
     """
 
@@ -146,6 +168,8 @@ class SystemOptions:
     image_transport: str = "raw"
     vehicle: str = ""
     commander: bool = False
+    recorder: bool = False
+    shadow: bool = False
     in_step: bool = False
 
 
@@ -232,6 +256,11 @@ def camera_topics(cameras: tuple[str, ...], transport: str, rig_file: str) -> di
     return topics
 
 
+def node_cameras(options: SystemOptions) -> tuple[str, ...]:
+    """Names of the rig's cameras."""
+    return load_rig(Path(options.rig_file)).names if options.rig_file else SURROUND_CAMERAS
+
+
 def changed(config: Any) -> dict[str, Any]:
     """What a config says otherwise than its type's defaults, by dotted name."""
 
@@ -254,6 +283,9 @@ def node_configs(driver: DriverConfig, options: SystemOptions) -> dict[str, Any]
     if options.vehicle:
         vehicle = load_vehicle(CONFIG / "vehicle" / f"{options.vehicle}.yaml")
         driver = replace(driver, vehicle=vehicle, planner=replace(driver.planner, vehicle=vehicle))
+    if options.shadow:
+        control = driver.control
+        driver = replace(driver, control=replace(control, drive=replace(control.drive, engage_automatically=False)))
     driver = driver.for_model()
 
     def directory(stage: str) -> str:
@@ -293,6 +325,8 @@ def node_configs(driver: DriverConfig, options: SystemOptions) -> dict[str, Any]
         del configs["vlm"]
     if not options.commander:
         del configs["commander"]
+    if options.recorder or options.shadow:
+        configs["recorder"] = RecorderConfig()
     return configs
 
 
@@ -316,6 +350,11 @@ def describe_system(driver: DriverConfig | None = None, options: SystemOptions |
         topics = dict(TOPICS[name])
         if name == "perception":
             topics |= camera_topics(config.cameras, config.image_transport, config.rig_file)
+        if name == "recorder":
+            cameras = node_cameras(options)
+            topics |= camera_topics(cameras, "raw", "") | camera_topics(cameras, "compressed", "")
+        if options.shadow:
+            topics = {k: f"shadow/{v}" if v in SHADOWED else v for k, v in topics.items()}
         if name == "control" and interface.command != "vadv2":
             config = replace(config, command_type=interface.command)
         parameters = {**changed(config), "autostart": options.autostart, "use_sim_time": options.use_sim_time}
