@@ -150,10 +150,12 @@ def test_footprint_covers_the_vehicle_and_follows_the_motion():
     arc = TIMES * 0.3
     positions = torch.stack([10 * torch.sin(arc), 10 * (1 - torch.cos(arc))], -1)[None]
     centres, radius = footprint_circles(positions, VEHICLE)
-    middle = centres[0, 40, 1] - positions[0, 40]
+    middle = centres[0, 40, 2] - positions[0, 40]
     heading = torch.stack([torch.cos(arc[40]), torch.sin(arc[40])])
     assert torch.allclose(middle / VEHICLE.centre_offset, heading, atol=0.03)
-    assert radius > 0.5 * VEHICLE.width
+    assert radius == 0.5 * VEHICLE.width
+    front = centres[0, 0, -1, 0] + radius - positions[0, 0, 0]
+    assert float(front) == pytest.approx(VEHICLE.length - VEHICLE.rear_overhang, abs=1e-3)
     still = headings(torch.zeros(1, 10, 2))
     assert torch.allclose(still, torch.tensor([1.0, 0.0]).expand(1, 10, 2))
 

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from vadv2_core.vehicle import VehicleConfig
 
-CIRCLES = 3
-"""The footprint is covered by this many circles along its length."""
-SOFTNESS = 0.3
-"""m over which occupancy goes from free to taken."""
+CIRCLES = 5
+"""The footprint is covered by this many circles of its width along its length, but for the very corners."""
+SOFTNESS = 0.15
+"""m over which occupancy goes from free to taken; traffic stands side by side with half a metre between."""
 
 
 def headings(positions: Tensor, hold: float = 0.05) -> Tensor:
@@ -42,11 +42,11 @@ def footprint_circles(positions: Tensor, vehicle: VehicleConfig) -> tuple[Tensor
     Returns:
         Centres (..., n, CIRCLES, 2) and the radius, m.
     """
-    part = vehicle.length / CIRCLES
-    along = torch.tensor([(i + 0.5) * part - vehicle.rear_overhang for i in range(CIRCLES)])
+    radius = 0.5 * vehicle.width
+    along = torch.linspace(radius, max(vehicle.length - radius, radius), CIRCLES) - vehicle.rear_overhang
     along = along.to(positions).unsqueeze(-1)
     centres = positions.unsqueeze(-2) + headings(positions).unsqueeze(-2) * along
-    return centres, float((0.25 * part**2 + 0.25 * vehicle.width**2) ** 0.5)
+    return centres, radius
 
 
 def box_distance(points: Tensor, boxes: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ def collision_loss(positions: Tensor, boxes: Tensor, known: Tensor, vehicle: Veh
     """Cross-entropy of every mode's footprint against occupied space, mean over modes and known times.
 
     A circle of the footprint with signed distance ``d`` to the nearest box and radius ``r`` lies in occupied space
-    with probability ``p = sigmoid((r - d) / 0.3 m)``; the target is "free", so that the loss is ``-log(1 - p)``, of
+    with probability ``p = sigmoid((r - d) / 0.15 m)``; the target is "free", so that the loss is ``-log(1 - p)``, of
     the worst circle at each time.
 
     Args:
