@@ -196,6 +196,15 @@ def read_clip(directory: Path) -> Clip:
     Raises:
         InputError: naming the file, frame and field that is missing or wrong.
     """
+    try:
+        return _read_clip(directory)
+    except InputError:
+        raise
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, OSError) as error:
+        raise InputError(f"of another form: {error}".splitlines()[0], str(directory / CLIP_NAME), "a clip") from None
+
+
+def _read_clip(directory: Path) -> Clip:
     path = directory / CLIP_NAME
     values = read_json(path)
     if not isinstance(values, Mapping) or not values.get("frames"):

@@ -155,13 +155,13 @@ def rig_from_mapping(values: Mapping[str, Any], where: str) -> CameraRig:
     models = []
     for name, entry in cameras.items():
         for key in ("K", "T_base_camera", "size"):
-            if key not in entry:
+            if not isinstance(entry, Mapping) or key not in entry:
                 raise InputError(f"camera {name!r} has no {key}", where, "K, T_base_camera and size [width, height]")
         try:
             width, height = (int(v) for v in entry["size"])
             k = np.asarray(entry["K"], dtype=np.float64)
             t = np.asarray(entry["T_base_camera"], dtype=np.float64)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"camera {name!r}: {error}", where, "numbers") from None
         try:
             models.append(CameraModel(str(name), width, height, k, t))
@@ -178,6 +178,6 @@ def load_rig(path: Path) -> CameraRig:
     """
     try:
         values = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, yaml.YAMLError, ValueError, TypeError, RecursionError) as error:  # dates, keys, bytes, depth
         raise InputError(f"cannot be read: {str(error).splitlines()[0]}", str(path), "a rig file") from None
     return rig_from_mapping(values if isinstance(values, Mapping) else {}, str(path))

@@ -73,7 +73,10 @@ def load_checkpoint(directory: Path, kind: str) -> Checkpoint:
     for key in ("format", "kind", "model_id", "sha256", "config"):
         if not isinstance(header, dict) or key not in header:
             raise InputError(f"no {key!r}", where, "a model's config.json")
-    if header["format"][0] != FORMAT_MAJOR:
+    for key, kind_of in (("format", list), ("model_id", str), ("sha256", str), ("config", dict)):
+        if not isinstance(header[key], kind_of):
+            raise InputError(f"{key} is {header[key]!r}", where, f"a JSON {kind_of.__name__}")
+    if header["format"][:1] != [FORMAT_MAJOR]:
         raise InputError(f"format version {header['format']}", where, f"{FORMAT_MAJOR}.x")
     if header["kind"] != kind:
         raise InputError(f"is a {header['kind']!r} model", where, f"kind {kind!r}")
@@ -87,7 +90,7 @@ def load_checkpoint(directory: Path, kind: str) -> Checkpoint:
         raise InputError(f"SHA-256 is {digest[:12]}…", str(weights), f"{header['sha256'][:12]}… as in {CONFIG_NAME}")
     try:
         tensors = load(data)
-    except SafetensorError as error:
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"not safetensors: {error}", str(weights), "a safetensors file") from None
     return Checkpoint(kind, header["model_id"], header["config"], tensors, digest)
 

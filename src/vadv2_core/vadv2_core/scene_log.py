@@ -37,6 +37,8 @@ from vadv2_core.taxonomy import (
 SCENE_LOG_VERSION = 1
 """Version of the log's form; another one is refused."""
 SCENE_LOG_SUFFIX = ".scenes.zst"
+_BROKEN = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
+"""What records of another form end in."""
 FLUSH_EVERY = 10
 """Frames between two flushes to disk."""
 
@@ -278,7 +280,8 @@ class SceneLog:
         truncated: The log ended before its end record; it holds every whole frame before the cut.
 
     Raises:
-        InputError: for a file that is missing, no scene log, of another version, or without one whole frame.
+        InputError: for a file that is missing, no scene log, of another version, or without one whole frame; also when
+            a frame is asked for whose record is of another form.
     """
 
     def __init__(self, path: Path) -> None:
@@ -288,7 +291,15 @@ class SceneLog:
         self._records: list[dict[str, Any]] = []
         self._definitions: dict[int, list[Any]] = {}
         self._words: list[str] = []
-        lines = _lines(path)
+        try:
+            self._read()
+        except InputError:
+            raise
+        except _BROKEN as error:
+            raise InputError(f"broken: {error!r}", str(path), "a scene log") from None
+
+    def _read(self) -> None:
+        lines = _lines(self.path)
         self.header = self._read_header(next(lines, None))
         state: dict[str, Any] = {"p": [], "s": {}, "x": [], "w": [0, 0.0], "v": [], "n": ""}
         things: dict[int, list[Any]] = {}
@@ -307,7 +318,7 @@ class SceneLog:
             record["state"], record["things"] = state, things
             self._records.append(record)
         if not self._records:
-            raise InputError("no whole frame in it", str(path), "a scene log")
+            raise InputError("no whole frame in it", str(self.path), "a scene log")
 
     def __len__(self) -> int:
         return len(self._records)
@@ -337,6 +348,14 @@ class SceneLog:
             raise InputError(f"its header has no {error}", where, "a whole header") from None
 
     def _decode(self, record: dict[str, Any]) -> LogFrame:
+        try:
+            return self._decoded(record)
+        except InputError:
+            raise
+        except _BROKEN as error:
+            raise InputError(f"broken frame: {error!r}", str(self.path), "a scene log") from None
+
+    def _decoded(self, record: dict[str, Any]) -> LogFrame:
         stamp, state = record["t"], record["state"]
         x, y, yaw, vx, vy, ax, ay, rate, steering = record["e"]
         ego = EgoState(stamp, Pose2(x, y, yaw), (vx, vy), (ax, ay), rate, steering)

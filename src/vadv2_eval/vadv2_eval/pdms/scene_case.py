@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-import math
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ from vadv2_eval.pdms.scene import (
 
 FORMAT = "pdms-cases-1"
 FRAMES_2HZ = 11
+MAX_NUMBER = 1e9
+"""No metre, second or radian of a case is larger; beyond it areas and lengths overflow."""
 
 
 def _member(value: Any, key: str, where: str, kind: type | tuple[type, ...] = object) -> Any:
@@ -46,6 +48,11 @@ def _member(value: Any, key: str, where: str, kind: type | tuple[type, ...] = ob
     return member
 
 
+def _is_number(value: Any) -> bool:
+    # An integer beyond every float is as little a number here as an infinity.
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= MAX_NUMBER
+
+
 def _numbers(value: Any, columns: int, where: str, *, rows: int | None = None, least: int = 1) -> Array:
     """A finite (n, columns) array; further columns are dropped."""
     expected = f"{'at least ' + str(least) if rows is None else rows} rows of {columns} finite numbers"
@@ -54,7 +61,7 @@ def _numbers(value: Any, columns: int, where: str, *, rows: int | None = None, l
     for i, row in enumerate(value):
         if not isinstance(row, list) or len(row) < columns:
             raise InputError(f"row {i} is {row!r:.60}", where, expected)
-        if not all(isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in row[:columns]):
+        if not all(map(_is_number, row[:columns])):
             raise InputError(f"row {i} is {row!r:.60}", where, expected)
     return np.array([row[:columns] for row in value], dtype=np.float64)
 
@@ -64,7 +71,7 @@ def _vector(value: Any, length: int, where: str) -> Array:
 
 
 def _positive(value: Any, where: str) -> float:
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value) or value <= 0:
+    if not _is_number(value) or value <= 0:
         raise InputError(f"is {value!r:.40}", where, "a number above 0")
     return float(value)
 
@@ -178,7 +185,7 @@ def parse_case(value: Any, where: str) -> SceneCase:
     previous = _member(value, "previous", where)
     return SceneCase(
         name,
-        tuple(map(str, value.get("tags", ()))),
+        tuple(map(str, _member(value, "tags", where, list))) if "tags" in value else (),
         scene,
         _poses(_member(value, "candidate", where), f"{where}.candidate"),
         _poses(_member(value, "reference", where), f"{where}.reference"),
@@ -204,7 +211,7 @@ def read_raw_cases(path: Path) -> list[Any]:
         value = json.loads(text)
     except FileNotFoundError:
         raise InputError("no such file", where, expected) from None
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
         raise InputError(f"cannot be read: {str(error).splitlines()[0]}", where, expected) from None
     if not isinstance(value, Mapping) or value.get("format", FORMAT) != FORMAT:
         raise InputError("is of another format", where, expected)
