@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import Connection
 
@@ -19,7 +20,6 @@ from vadv2_core.camera import CameraFrame, CameraRig
 from vadv2_core.command import DrivingCommand, Route
 from vadv2_core.ego import EgoState
 from vadv2_core.errors import InputError
-from vadv2_core.geometry import Array
 from vadv2_core.odometry import OdometryBuffer, OdometryConfig
 from vadv2_core.stamps import NANOSECONDS, Stamp, seconds_between
 from vadv2_core.taxonomy import DrivingAction
@@ -211,7 +211,7 @@ class BagReader:
             infos.setdefault(wanted[topic], message)
             if len(infos) == len(wanted):
                 break
-        edges: dict[str, tuple[str, Array]] = {}
+        edges: dict[str, tuple[str, NDArray[np.float64]]] = {}
         for _, _, message in self.messages(*self.topics.transforms):
             for transform in message.transforms:
                 child, parent = (str(n).lstrip("/") for n in (transform.child_frame_id, transform.header.frame_id))
