@@ -118,6 +118,12 @@ def edge_of(lane: str) -> str:
     return lane.rpartition("_")[0]
 
 
+def edges_of(lanes: Iterable[str]) -> tuple[str, ...]:
+    """The edges that lanes lie on, in order; a way may come by the same edge again."""
+    edges = [edge_of(name) for name in lanes if not name.startswith(":")]
+    return tuple(edge for k, edge in enumerate(edges) if k == 0 or edge != edges[k - 1])
+
+
 class RouteFinder:
     """Draws routes on a town's lanes.
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from vadv2_core.geometry import Array, arc_length, heading_at, point_at
 from vadv2_core.taxonomy import AgentIntention, Cause
-from vadv2_sim.route_plan import edge_of
+from vadv2_sim.route_plan import edges_of
 from vadv2_sim.sumo_session import STEP
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def put_on_route(world: World, name: str, kind: str, s: float, speed: float) -> 
         k = int(np.argmax(plan.lane_index == index))
     lane = plan.lane_ids[index]
     first = float(plan.along[int(np.argmax(plan.lane_index == index))])
-    edges = tuple(dict.fromkeys(edge_of(n) for n in plan.lane_ids[index:] if not n.startswith(":")))
+    edges = edges_of(plan.lane_ids[index:])
     put_on_lane(world, name, kind, lane, max(float(plan.along[k]) - first, s - first), speed, edges)
 
 

@@ -40,7 +40,7 @@ def connectors(site: Site, suits: Callable[[Lane], bool]) -> list[Lane]:
 
 
 def wide_lanes(site: Site, length: float, side: str | None = None) -> list[Lane]:
-    """Open road lanes of at least ``length`` m with a neighbour (on ``side``: left or right), shuffled."""
+    """Road lanes of at least ``length`` m with a neighbour (on ``side``: left or right), all open, shuffled."""
     return shuffled(
         site,
         (
@@ -49,6 +49,7 @@ def wide_lanes(site: Site, length: float, side: str | None = None) -> list[Lane]
             if lane.kind == LaneKind.ROAD
             and lane.id not in site.finder.closed
             and (getattr(lane, side) if side else lane.left or lane.right)
+            and not site.finder.closed.intersection((lane.left, lane.right))
             and float(arc_length(lane.centerline)[-1]) >= length
             and edge_of(lane.id) in site.finder.endless
         ),

@@ -34,7 +34,7 @@ class CutIn(Scenario):
         "A vehicle beside the ego overtakes, moves into its lane closely ahead, and slows down.",
         "a drawn time after the start, once the vehicle is a little ahead",
         "the ego opens the gap without touching it and reaches the goal",
-        60.0,
+        90.0,
         (EdgeCaseFlag.CUT_IN,),
         (Cause.CUT_IN, Cause.LEAD_VEHICLE),
         {
@@ -139,7 +139,7 @@ class HardBrake(Scenario):
         "The vehicle ahead of the ego brakes hard to a standstill, waits, and drives on.",
         "a drawn time after the start",
         "the ego stops behind it without touching it and reaches the goal",
-        60.0,
+        90.0,
         (EdgeCaseFlag.HARD_BRAKE_AHEAD,),
         (Cause.LEAD_VEHICLE, Cause.STOPPED_VEHICLE),
         {
@@ -259,7 +259,7 @@ class Construction(Scenario):
         "Road works with cones and barriers close the ego's lane; the way leads past in the lane beside.",
         "none; the works stand there",
         "the ego changes lanes in time, touches no cone, and reaches the goal",
-        60.0,
+        90.0,
         (EdgeCaseFlag.CONSTRUCTION_ZONE,),
         (Cause.CONSTRUCTION, Cause.LANE_CHANGE),
     )
@@ -297,7 +297,7 @@ class LaneChange(Scenario):
         "The ego's way leads on from the lane beside; it has to change lanes in traffic.",
         "the way asks for it from the start",
         "the ego changes lanes without touching or cutting up anyone and reaches the goal",
-        60.0,
+        90.0,
         causes=(Cause.LANE_CHANGE,),
         parameters={
             "begin": ScenarioParameter(14.0, 26.0, "m", "from the start to where the change begins"),
@@ -358,7 +358,7 @@ class WrongWay(Scenario):
         "An oncoming vehicle is in the ego's lane, and swerves back to its own side late.",
         "a drawn time after the start, the vehicle 80 to 100 m ahead",
         "the ego slows down or evades without touching it and reaches the goal",
-        60.0,
+        90.0,
         (EdgeCaseFlag.WRONG_WAY_VEHICLE,),
         (Cause.WRONG_WAY_VEHICLE,),
         {
@@ -458,10 +458,15 @@ class EmergencyBehind(Scenario):
         return placement
 
     def begin(self, world: World) -> None:
-        """Out of sight at first."""
+        """Out of sight at first, and the lane it needs is free."""
         self._puppet: Puppet | None = None
         self._over = False
         self.passed = False
+        width = world.road.lanes[world.route.lane_ids[0]].width
+        line = beside(world.route.points, np.full(len(world.route.points), width))
+        for s in np.arange(max(0.0, world.s - 40.0), world.s + 90.0, 8.0):
+            x, y = (float(v) for v in point_at(line, s))
+            clear_around(world, x, y, 6.0)
 
     def tick(self, world: World) -> None:
         """Come from behind, pass on the left, go."""
@@ -491,11 +496,26 @@ class EmergencyBehind(Scenario):
             puppet.leave(world)
             self._over = True
             return
-        for name in world.traffic.sumo.vehicle.getIDList():
-            px, py = world.traffic.sumo.vehicle.getPosition(name)
-            if name.startswith("v") and np.hypot(px - x, py - y) < 9.0:
-                world.traffic.sumo.vehicle.remove(name)
+        self._send_aside(world, x, y, float(heading_at(puppet.path, puppet.s)))
         puppet.move(world)
+
+    @staticmethod
+    def _send_aside(world: World, x: float, y: float, yaw: float) -> None:
+        """Others in its way move to the lane on their right; one that has none is let go."""
+        vehicle = world.traffic.sumo.vehicle
+        for name in vehicle.getIDList():
+            if not name.startswith("v"):
+                continue
+            px, py = vehicle.getPosition(name)
+            ahead = (px - x) * np.cos(yaw) + (py - y) * np.sin(yaw)
+            side = -(px - x) * np.sin(yaw) + (py - y) * np.cos(yaw)
+            if not (0.0 < ahead < 40.0 and abs(side) < 2.0):
+                continue
+            lane = vehicle.getLaneIndex(name)
+            if lane > 1:
+                vehicle.changeLane(name, lane - 1, 8.0)
+            if ahead < 7.0:
+                vehicle.remove(name)
 
     @staticmethod
     def _mind_ego(world: World, puppet: Puppet) -> None:

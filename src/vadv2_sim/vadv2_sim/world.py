@@ -20,7 +20,7 @@ from vadv2_sim.drive_events import DriveEvent, EventDetector, EventKind
 from vadv2_sim.ego_vehicle import EgoVehicle
 from vadv2_sim.lane_finder import LaneFinder, LaneMatch
 from vadv2_sim.road_map import town_map
-from vadv2_sim.route_plan import RouteFinder, RoutePlan, edge_of
+from vadv2_sim.route_plan import RouteFinder, RoutePlan, edge_of, edges_of
 from vadv2_sim.scenario import Scenario, Site, with_goal
 from vadv2_sim.scenarios import make_scenario
 from vadv2_sim.street_furniture import road_works
@@ -206,8 +206,7 @@ class World:
 
     def _edges_ahead(self) -> tuple[str, ...]:
         index = int(self.route.lane_index[min(int(self.s), len(self.route.lane_index) - 1)])
-        edges = [edge_of(name) for name in self.route.lane_ids[index:] if not name.startswith(":")]
-        return tuple(dict.fromkeys(edges)) or self.route.edges[-1:]
+        return edges_of(self.route.lane_ids[index:]) or self.route.edges[-1:]
 
     def _make_room(self, ahead: float) -> None:
         """Take away who stands where the ego appears."""
