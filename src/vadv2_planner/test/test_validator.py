@@ -93,8 +93,7 @@ def bad_plans():
     lane[:, 2] = 4.0
     old = Trajectory(STAMP - 100_000_000, POSE.compose(Pose2(-1.0, 0, 0)), lane, 1.0)
     yield "jump", straight(), {"previous": old}
-    faster = replace(old, points=straight(16.0))
-    yield "jump", straight(), {"previous": faster}
+    yield "jump", straight(), {"previous": replace(old, points=straight(4.0))}
 
 
 @pytest.mark.parametrize(("name", "points", "context"), list(bad_plans()))
@@ -103,6 +102,17 @@ def test_each_check_withholds_and_says_why(name, points, context):
     assert not ok
     assert why.startswith(f"{name}: ")
     assert len(why) > len(name) + 10
+
+
+def test_braking_hard_after_a_plan_to_go_on_is_no_jump():
+    old = Trajectory(STAMP - 100_000_000, POSE.compose(Pose2(-1.0, 0, 0)), straight(10.0), 1.0)
+    t = np.arange(1, 81) / 10
+    s = np.where(t < 10 / 6, 10 * t - 3 * t**2, 50 / 6)
+    v = np.maximum(10 - 6 * t, 0)
+    a = np.where(v > 0, -6.0, 0.0)
+    # Brakes build up over two tenths of a second.
+    a[:2] = [-2.0, -4.0]
+    assert check(np.stack([t, s, 0 * t, 0 * t, v, a], -1), previous=old) == (True, "")
 
 
 def test_steering_and_its_rate():

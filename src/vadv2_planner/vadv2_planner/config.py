@@ -155,7 +155,7 @@ class ValidatorConfig:
     )
     max_speed_jump: float = parameter(
         5.0,
-        "Largest speed difference to the last plan within the first 2 s.",
+        "How much faster than the last plan within the first 2 s; slower is always allowed.",
         unit="m/s",
         minimum=0.1,
         maximum=50.0,
