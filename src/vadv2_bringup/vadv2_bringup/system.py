@@ -81,6 +81,7 @@ TOPICS: dict[str, dict[str, str]] = {
     },
     "commander": {
         "~/input/odometry": "odometry",
+        "~/input/ego_state": "ego_state",
         "~/input/route": "route",
         "~/input/instruction": "instruction",
         "~/output/driving_command": "driving_command",

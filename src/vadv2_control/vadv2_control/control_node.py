@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from nav_msgs.msg import Odometry
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 from vadv2_msgs import msg as messages
@@ -14,19 +13,17 @@ from vadv2_control.controller import Controller
 from vadv2_control.node_configuration import ControlNodeConfig
 from vadv2_core.drive import DriveState, DriveStatus
 from vadv2_core.ego import EgoState
-from vadv2_core.odometry import OdometryBuffer
 from vadv2_core.stamps import Stamp
 from vadv2_core.trajectory import TrajectoryCandidates
 from vadv2_ros import qos
 from vadv2_ros.conversions import (
     candidates_from_message,
     drive_status_to_message,
-    ego_state_from_message,
     obstacles_from_message,
     vehicle_command_to_message,
 )
 from vadv2_ros.diagnostics import Health, Level
-from vadv2_ros.standard_messages import ego_state_from_odometry
+from vadv2_ros.ego_listener import EgoListener
 from vadv2_ros.vehicle_commands import OWN, CommandAdapter
 from vadv2_ros.worker_node import WorkerNode, run_node
 
@@ -44,10 +41,8 @@ class ControlNode(WorkerNode[ControlNodeConfig, Stamp]):
         """Subscribe, advertise and start the clock."""
         config = self.config
         self._controller = Controller(config.controller, config.vehicle)
-        self._odometry = OdometryBuffer(config.odometry)
         self._plan: TrajectoryCandidates | None = None
         self._status: DriveStatus | None = None
-        self._has_can = False
         self._unanswered: Stamp | None = None
         self._command_output = self.advertise(messages.VehicleCommand, "output/vehicle_command", qos.STAGE)
         self._adapter: CommandAdapter | None = None
@@ -55,8 +50,7 @@ class ControlNode(WorkerNode[ControlNodeConfig, Stamp]):
             self._adapter = CommandAdapter(config.command_type, config.vehicle)
             self._foreign_output = self.advertise(self._adapter.message_type, "output/command", qos.STAGE)
         self._status_output = self.advertise(messages.DriveStatus, "output/drive_status", qos.STAGE)
-        self.listen(Odometry, "odometry", self._on_odometry, qos.ODOMETRY)
-        self.listen(messages.EgoState, "ego_state", self._on_ego_state, qos.ODOMETRY)
+        self._odometry = EgoListener(self, config.odometry, self._step_when_complete).buffer
         self.listen(messages.TrajectoryCandidates, "trajectory_candidates", self._on_plan, qos.STAGE)
         self.listen(messages.Obstacles, "objects", self._on_objects, qos.STAGE)
         self.listen(Bool, "control_mode", self._on_control_mode, qos.LATCHED)
@@ -64,18 +58,6 @@ class ControlNode(WorkerNode[ControlNodeConfig, Stamp]):
         self.serve(Trigger, "clear_emergency", self._on_clear)
         if not config.in_step:
             self.every(config.controller.period, lambda: self.answer(self.now()))
-
-    def _on_odometry(self, message: Odometry) -> None:
-        if not self._has_can:
-            self._odometry.push(ego_state_from_odometry(message), has_acceleration=False)
-            self._step_when_complete()
-
-    def _on_ego_state(self, message: Any) -> None:
-        if not self._has_can:  # whichever of the two came first, the CAN's states alone are used
-            self._has_can = True
-            self._odometry.reset()
-        self._odometry.push(ego_state_from_message(message))
-        self._step_when_complete()
 
     def _on_plan(self, message: Any) -> None:
         self._plan = candidates_from_message(message)

@@ -9,25 +9,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from vadv2_msgs import msg as messages
 
 from vadv2_core.camera import CameraRig, load_rig
 from vadv2_core.ego import EgoState
-from vadv2_core.odometry import OdometryBuffer
 from vadv2_core.trajectory import Trajectory
 from vadv2_perception.encoder import SceneEncoder
 from vadv2_perception.frame_assembler import FrameAssembler, PendingFrame
 from vadv2_perception.node_configuration import PerceptionNodeConfig
 from vadv2_perception.overlay import draw_overlay
 from vadv2_ros import qos
-from vadv2_ros.conversions import ego_state_from_message, scene_tokens_to_message, trajectory_from_message
+from vadv2_ros.conversions import scene_tokens_to_message, trajectory_from_message
 from vadv2_ros.diagnostics import Health, Level
+from vadv2_ros.ego_listener import EgoListener
 from vadv2_ros.fields import BASE_FRAME, stamp_from_time
 from vadv2_ros.images import image_from_rgb, rgb_from_message
 from vadv2_ros.mounting import RigListener, transforms_type
-from vadv2_ros.standard_messages import ego_state_from_odometry
 from vadv2_ros.worker_node import WorkerNode, run_node
 
 _POLL_PERIOD = 0.02
@@ -50,15 +48,12 @@ class PerceptionNode(WorkerNode[PerceptionNodeConfig, _Work]):
         """Load the encoder; subscribe to the cameras of the rig file, or learn them from CameraInfo first."""
         config = self.config
         self._encoder = SceneEncoder(Path(config.model_directory) if config.model_directory else None, config.encoder)
-        self._odometry = OdometryBuffer(config.odometry)
         self._assembler: FrameAssembler | None = None
-        self._has_can = False
         self._output = self.advertise(messages.SceneTokens, "output/scene_tokens", qos.STAGE)
         self._overlay = self.advertise(Image, "debug/overlay", qos.IMAGE)
         self._plan: Trajectory | None = None
         self.listen(messages.Trajectory, "trajectory", self._on_trajectory, qos.STAGE)
-        self.listen(Odometry, "odometry", self._on_odometry, qos.ODOMETRY)
-        self.listen(messages.EgoState, "ego_state", self._on_ego_state, qos.ODOMETRY)
+        self._odometry = EgoListener(self, config.odometry).buffer
         if config.rig_file:
             self._use_rig(load_rig(Path(config.rig_file)))
         else:
@@ -82,14 +77,6 @@ class PerceptionNode(WorkerNode[PerceptionNodeConfig, _Work]):
             decode = partial(rgb_from_message, message, where)
             self._assembler.push(name, stamp_from_time(message.header.stamp), decode)
             self._poll()
-
-    def _on_odometry(self, message: Odometry) -> None:
-        if not self._has_can:
-            self._odometry.push(ego_state_from_odometry(message), has_acceleration=False)
-
-    def _on_ego_state(self, message: Any) -> None:
-        self._has_can = True
-        self._odometry.push(ego_state_from_message(message))
 
     def _on_trajectory(self, message: Any) -> None:
         if self._overlay.get_subscription_count():

@@ -5,18 +5,16 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from nav_msgs.msg import Odometry
 from std_msgs.msg import String
 from vadv2_msgs import msg as messages
 
 from vadv2_core.command import DrivingCommand, Route
 from vadv2_core.ego import EgoState
-from vadv2_core.odometry import OdometryBuffer
 from vadv2_planner.commander import Commander
 from vadv2_planner.node_configuration import CommanderNodeConfig
 from vadv2_ros import qos
 from vadv2_ros.conversions import driving_command_to_message, route_from_message
-from vadv2_ros.standard_messages import ego_state_from_odometry
+from vadv2_ros.ego_listener import EgoListener
 from vadv2_ros.worker_node import WorkerNode, run_node
 
 
@@ -29,14 +27,13 @@ class CommanderNode(WorkerNode[CommanderNodeConfig, EgoState]):
     def setup(self) -> None:
         """Subscribe and advertise."""
         self._commander = Commander(self.config.commander)
-        self._odometry = OdometryBuffer(self.config.odometry)
         self._route: Route | None = None
         self._words = ""
         self._announced: DrivingCommand | None = None
         self._output = self.advertise(messages.DrivingCommand, "output/driving_command", qos.LATCHED)
         self.listen(messages.Route, "route", self._on_route, qos.LATCHED)
         self.listen(String, "instruction", self._on_words, qos.LATCHED)
-        self.listen(Odometry, "odometry", self._on_odometry, qos.ODOMETRY)
+        self._odometry = EgoListener(self, self.config.odometry).buffer
         self.every(self.config.period, self._look)
 
     def _on_route(self, message: Any) -> None:
@@ -44,9 +41,6 @@ class CommanderNode(WorkerNode[CommanderNodeConfig, EgoState]):
 
     def _on_words(self, message: String) -> None:
         self._words = message.data
-
-    def _on_odometry(self, message: Odometry) -> None:
-        self._odometry.push(ego_state_from_odometry(message), has_acceleration=False)
 
     def _look(self) -> None:
         if self._odometry.newest is not None:

@@ -4,34 +4,19 @@ from __future__ import annotations
 
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
-IMAGE = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST,
-    depth=1,
-    reliability=ReliabilityPolicy.BEST_EFFORT,
-    durability=DurabilityPolicy.VOLATILE,
-)
+
+def _newest(depth: int, reliability: ReliabilityPolicy, durability: DurabilityPolicy) -> QoSProfile:
+    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=reliability, durability=durability)
+
+
+IMAGE = _newest(1, ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE)
 """Images and camera_info: the newest or none; a late one is worth nothing."""
 
-ODOMETRY = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST,
-    depth=50,
-    reliability=ReliabilityPolicy.BEST_EFFORT,
-    durability=DurabilityPolicy.VOLATILE,
-)
+ODOMETRY = _newest(50, ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE)
 """Odometry and CAN: interpolated between, so the last half second is kept."""
 
-STAGE = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST,
-    depth=1,
-    reliability=ReliabilityPolicy.RELIABLE,
-    durability=DurabilityPolicy.VOLATILE,
-)
+STAGE = _newest(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE)
 """What one stage says to the next."""
 
-LATCHED = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST,
-    depth=1,
-    reliability=ReliabilityPolicy.RELIABLE,
-    durability=DurabilityPolicy.TRANSIENT_LOCAL,
-)
+LATCHED = _newest(1, ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
 """Driving command, route and ``/tf_static``: said once, heard by whoever comes later."""

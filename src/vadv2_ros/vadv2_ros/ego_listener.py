@@ -1,0 +1,49 @@
+"""The ego's states as a node hears them: from odometry, or from the CAN bus where it speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nav_msgs.msg import Odometry
+from vadv2_msgs import msg as messages
+
+from vadv2_core.odometry import OdometryBuffer, OdometryConfig
+from vadv2_ros import qos
+from vadv2_ros.conversions import ego_state_from_message
+from vadv2_ros.standard_messages import ego_state_from_odometry
+from vadv2_ros.worker_node import WorkerNode
+
+
+class EgoListener:
+    """Subscribes a node to ``~/input/odometry`` and ``~/input/ego_state`` and keeps what they say.
+
+    Odometry has no acceleration, which is then fitted. Once a CAN state came, the CAN's states alone are used,
+    whichever of the two came first.
+
+    Args:
+        node: Whose inputs they are.
+        config: Of the buffer.
+        heard: Called after every state.
+    """
+
+    def __init__(
+        self, node: WorkerNode[Any, Any], config: OdometryConfig, heard: Callable[[], None] = lambda: None
+    ) -> None:
+        self.buffer = OdometryBuffer(config)
+        self._heard = heard
+        self._has_can = False
+        node.listen(Odometry, "odometry", self._on_odometry, qos.ODOMETRY)
+        node.listen(messages.EgoState, "ego_state", self._on_ego_state, qos.ODOMETRY)
+
+    def _on_odometry(self, message: Odometry) -> None:
+        if not self._has_can:
+            self.buffer.push(ego_state_from_odometry(message), has_acceleration=False)
+            self._heard()
+
+    def _on_ego_state(self, message: Any) -> None:
+        if not self._has_can:
+            self._has_can = True
+            self.buffer.reset()
+        self.buffer.push(ego_state_from_message(message))
+        self._heard()
