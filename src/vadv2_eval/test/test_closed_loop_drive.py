@@ -21,7 +21,7 @@ def test_orders_go_round_town_by_scenario_with_new_seeds():
     plan = ClosedLoopPlan(("expert",), "test", 10, scenarios=("red_light", "cut_in"))
     orders = list(islice(plan.orders("expert"), 6))
     assert [(o.town, o.scenario) for o in orders[:4]] == [
-        ("town_e", "red_light"), ("town_f", "red_light"), ("town_e", "cut_in"), ("town_f", "cut_in"),
+        ("town_e", "red_light"), ("town_f", "cut_in"), ("town_f", "red_light"), ("town_e", "cut_in"),
     ]  # fmt: skip
     assert len({o.key for o in orders}) == 6 and orders[4].town == "town_e"
     assert {o.seed for o in orders}.isdisjoint(

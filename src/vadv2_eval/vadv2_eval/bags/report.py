@@ -27,8 +27,9 @@ def error_rows(errors: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a table of errors by horizon."""
     horizons = list(errors["ade"])
     names = {
-        "ade": "ADE, m", "fde": "FDE, m", "lateral": "|lateral|, m", "longitudinal": "|longitudinal|, m",
-        "heading": "|heading|, rad", "speed": "|speed|, m/s",
+        "ade": "ADE, m", "fde": "FDE, m",
+        "lateral": "lateral (absolute), m", "longitudinal": "longitudinal (absolute), m",
+        "heading": "heading (absolute), rad", "speed": "speed (absolute), m/s",
     }  # fmt: skip
     rows = [[label, *(_estimate(errors[name][h]) for h in horizons)] for name, label in names.items()]
     for kind in ("min_ade", "min_fde"):

@@ -59,7 +59,10 @@ class ClosedLoopPlan:
     pictures: str = ""
 
     def orders(self, driver: str) -> Iterator[DriveOrder]:
-        """Orders without end, round-robin over town x scenario; the same for every driver."""
+        """Orders without end, round-robin over town x scenario; the same for every driver.
+
+        Scenario and town both change from order to order, so that a few drives already cover many of either.
+        """
         from vadv2_sim.scenarios import SCENARIOS
 
         unknown = [s for s in self.scenarios if s not in SCENARIOS]
@@ -68,10 +71,10 @@ class ClosedLoopPlan:
         scenarios = self.scenarios or tuple(s for s in SCENARIOS if s != "free")
         towns = split_towns(self.split)
         seed = FIRST_SEED.get(self.split, FOLDER_SEED)
-        pairs = [(t, s) for s in scenarios for t in towns]
         index = 0
         while True:
-            town, scenario = pairs[index % len(pairs)]
+            turn, place = divmod(index, len(scenarios))
+            town, scenario = towns[(place + turn) % len(towns)], scenarios[place]
             yield DriveOrder(driver, town, scenario, seed + index, self.seconds, self.models, self.rig, self.pictures)
             index += 1
 
