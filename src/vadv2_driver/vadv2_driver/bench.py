@@ -246,6 +246,9 @@ def _size(model: str, rounds: int) -> Table:
     table["parameters"] = chain.encoder.parameters + planner_parameters
     plain = replace(config, perception=replace(config.perception, backend="torch", precision="float32"))
     counted = _ImageToTrajectory(replace(plain, planner=replace(plain.planner, backend="torch")))
+    network = getattr(counted.planner.proposer, "network", None)
+    if network is not None:
+        network.requires_grad_(False)  # The counter's hooks take a parameter for a graph that is not there.
     counted(0)
     with FlopCounterMode(display=False) as counter:
         counted(1)

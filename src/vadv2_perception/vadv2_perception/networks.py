@@ -34,7 +34,7 @@ class TorchNetwork:
 
     def __init__(self, module: nn.Module, outputs: Sequence[str], device: str, bfloat16: bool) -> None:
         self.outputs, self.device, self.bfloat16 = tuple(outputs), torch.device(device), bfloat16
-        module = module.eval().to(self.device)
+        module = module.eval().requires_grad_(False).to(self.device)
         cuda = self.device.type == "cuda"
         self.module = torch.compile(module, mode="reduce-overhead", dynamic=False) if cuda else module
 
