@@ -41,9 +41,9 @@ class SetupError(Exception):
 
 
 def say(line: str) -> None:
-    """One line of progress."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    """One line of progress, apart from what the program started afterwards prints."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
 
 
 def digest_of(paths: list[Path], *words: str) -> str:
@@ -166,14 +166,14 @@ def run_logged(command: list[str], environment: dict[str, str], noun: str, count
             log.write(line)
             tail = line.strip() or tail
             count += line.lstrip().startswith(counted)
-            if sys.stdout.isatty():
-                sys.stdout.write(f"\r      {count} {noun}\033[K")
-                sys.stdout.flush()
+            if sys.stderr.isatty():
+                sys.stderr.write(f"\r      {count} {noun}\033[K")
+                sys.stderr.flush()
             elif time.monotonic() - shown > 30:
                 shown = time.monotonic()
                 say(f"      {count} {noun}")
-    if sys.stdout.isatty():
-        sys.stdout.write("\r\033[K")
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\033[K")
     if process.returncode != 0:
         raise SetupError(f"{tail} (all of it: {LOG})")
 
