@@ -240,7 +240,7 @@ def _command_text() -> tuple[Any, Feed]:
 
 
 def _message(name: str, index: int) -> tuple[Any, Feed]:
-    kind, values = vocabulary.examples(np.random.default_rng(0))[name]
+    _, values = vocabulary.examples(np.random.default_rng(0))[name]
     module = camera_messages if name in ("rig", "frame") else conversions
     sound = getattr(module, f"{name}_to_message")(values[index])
     return mutated_message(sound), getattr(module, f"{name}_from_message")

@@ -25,7 +25,6 @@ def tune(
     Gains come from `--params`; change them there, look at the report, then set them on the running node
     (`ros2 param set /control lateral.cross_track_gain ...`): they are live parameters.
     """
-    import yaml
     from rich.console import Console
     from rich.progress import track
     from rich.table import Table
@@ -35,18 +34,14 @@ def tune(
     from vadv2_control.tune_report import render_tune_report
     from vadv2_core.config import from_mapping
     from vadv2_core.errors import InputError
-    from vadv2_core.files import write_bytes_atomic, write_json_atomic
+    from vadv2_core.files import read_yaml, write_bytes_atomic, write_json_atomic
     from vadv2_core.vehicle import VehicleConfig, load_vehicle
 
     names = manoeuvre or list(MANOEUVRES)
     for name in names:
         if name not in MANOEUVRES:
             raise InputError(f"unknown manoeuvre {name!r}", "tune", "one of " + ", ".join(MANOEUVRES))
-    try:
-        values = yaml.safe_load(params.read_text()) if params else {}
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"cannot be read: {str(error).splitlines()[0]}", str(params), "a YAML file") from None
-    config = from_mapping(ControlConfig, values or {}, str(params))
+    config = from_mapping(ControlConfig, read_yaml(params) if params else {}, str(params))
     car = load_vehicle(vehicle) if vehicle else VehicleConfig()
     results = [drive_course(MANOEUVRES[name](), config, car) for name in track(names, description="driving")]
     table = Table("manoeuvre", "lateral p95 m", "max m", "speed rms m/s", "jerk p95 m/s³", "stop error m")

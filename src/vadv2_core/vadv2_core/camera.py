@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import ArrayLike, NDArray
 
 from vadv2_core.errors import InputError
+from vadv2_core.files import read_yaml
 from vadv2_core.geometry import Array, inverse_transform3
 from vadv2_core.stamps import Stamp
 
@@ -176,8 +176,5 @@ def load_rig(path: Path) -> CameraRig:
     Raises:
         InputError: for an unreadable file or a wrong field, with the file's name.
     """
-    try:
-        values = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError, ValueError, TypeError, RecursionError) as error:  # dates, keys, bytes, depth
-        raise InputError(f"cannot be read: {str(error).splitlines()[0]}", str(path), "a rig file") from None
+    values = read_yaml(path, "a rig file")
     return rig_from_mapping(values if isinstance(values, Mapping) else {}, str(path))

@@ -143,6 +143,8 @@ def from_mapping(config_type: type[T], values: Mapping[str, Any], where: str = "
         InputError: for an unknown key, a value of another type or one out of range.
     """
     where = where or config_type.__name__
+    if not isinstance(values, Mapping) or not all(isinstance(key, str) for key in values):
+        raise InputError(f"is {values!r:.60}", where, "a mapping of names")
     hints = _hints(config_type)
     fields = {f.name: f for f in dataclasses.fields(config_type)}  # type: ignore[arg-type]
     nested: dict[str, dict[str, Any]] = {}

@@ -9,6 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from vadv2_core.errors import InputError
 
 
@@ -46,6 +48,19 @@ def read_json(path: Path) -> Any:
         raise InputError(error.strerror or "cannot be read", str(path), "a JSON file") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"not JSON: {error}", str(path), "a JSON file") from None
+
+
+def read_yaml(path: Path, expected: str = "a YAML file") -> Any:
+    """Read YAML: plain values only, no Python objects; an empty file is an empty mapping.
+
+    Raises:
+        InputError: for a file that is missing or not YAML, with the first line of why.
+    """
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError, ValueError, TypeError, RecursionError) as error:  # also dates, keys, bytes, depth
+        raise InputError(f"cannot be read: {str(error).splitlines()[0]}", str(path), expected) from None
+    return {} if values is None else values
 
 
 def sha256_of(path: Path) -> str:

@@ -9,11 +9,9 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 from vadv2_core.config import from_mapping, parameter, validate
 from vadv2_core.drive import VehicleCommand
-from vadv2_core.errors import InputError
+from vadv2_core.files import read_yaml
 from vadv2_core.geometry import Pose2, wrap_angle
 
 
@@ -58,11 +56,7 @@ def load_vehicle(path: Path) -> VehicleConfig:
     Raises:
         InputError: for an unreadable file, an unknown key or a value out of range.
     """
-    try:
-        values = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"cannot be read: {str(error).splitlines()[0]}", str(path), "a vehicle file") from None
-    return from_mapping(VehicleConfig, values or {}, str(path))
+    return from_mapping(VehicleConfig, read_yaml(path, "a vehicle file"), str(path))
 
 
 @dataclass(frozen=True, slots=True)

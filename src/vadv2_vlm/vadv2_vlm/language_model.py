@@ -207,7 +207,7 @@ def load_language_model(source: str, *, precision: str = "float32", device: str 
     try:
         processor = load_processor(source, local=local)
         model: Any = AutoModelForImageTextToText.from_pretrained(
-            source, dtype=DTYPES[precision], local_files_only=local, low_cpu_mem_usage=True
+            source, dtype=DTYPES[precision], local_files_only=local, low_cpu_mem_usage=True, use_safetensors=True
         )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         why = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
