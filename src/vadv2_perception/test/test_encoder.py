@@ -17,6 +17,8 @@ from vadv2_core.geometry import Pose2
 from vadv2_core.tokens import SceneTokens
 from vadv2_perception import PerceptionConfig, SceneEncoder
 from vadv2_perception.checkpoints import load_encoder, save_encoder
+from vadv2_perception.configuration import EncoderModelConfig
+from vadv2_perception.model import SceneModel
 from vadv2_perception.rig_arrays import motion_between
 
 Frames = Callable[..., CameraFrame]
@@ -184,6 +186,24 @@ def test_a_precision_a_backend_has_not_is_refused(
     encoder = SceneEncoder(small_checkpoint, replace(torch_config, backend=backend, precision=precision))
     with pytest.raises(InputError, match=precision):
         encoder.prepare()
+
+
+@pytest.mark.parametrize("backend", ["torch", "onnxruntime"])
+def test_a_network_without_history_remembers_nothing(
+    small_config: EncoderModelConfig,
+    torch_config: PerceptionConfig,
+    tmp_path: Path,
+    make_frame: Frames,
+    make_ego: Egos,
+    backend: str,
+) -> None:
+    torch.manual_seed(0)
+    save_encoder(tmp_path, SceneModel(replace(small_config, history_ages=())), "no-history-1")
+    encoder = SceneEncoder(tmp_path, replace(torch_config, backend=backend))
+    alone = encoder.encode(make_frame(1.0, seed=1), make_ego(1.0))
+    encoder.reset()
+    encoder.encode(make_frame(0.5, seed=2), make_ego(0.5))
+    assert _differs(encoder.encode(make_frame(1.0, seed=1), make_ego(1.0)), alone) == 0
 
 
 def test_tiny_without_a_checkpoint(tmp_path: Path, make_frame: Frames, make_ego: Egos) -> None:
