@@ -211,7 +211,7 @@ def test_a_checkpoint_names_the_missing_tensor(tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", ["truncated_diffusion", "regression", "vocabulary", "ego_status"])
+@pytest.mark.parametrize("name", ["truncated_diffusion", "minimal", "regression", "vocabulary", "ego_status"])
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 def test_backends_agree(name, backend, tmp_path, tokens, command):
     reference = make_planner(None, PlannerConfig(planner=name)).plan(tokens, tokens.ego, command, None, None)
