@@ -17,6 +17,7 @@ COMMANDS = (
     "vadv2_bringup.drive_cli",
     "vadv2_bringup.replay_cli",
     "vadv2_bringup.shadow_cli",
+    "vadv2_bringup.control_bench_cli",
     "vadv2_bringup.system_cli",
     "vadv2_perception.cli",
     "vadv2_vlm.cli",

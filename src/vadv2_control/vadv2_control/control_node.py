@@ -24,6 +24,7 @@ from vadv2_ros.conversions import (
 )
 from vadv2_ros.diagnostics import Health, Level
 from vadv2_ros.ego_listener import EgoListener
+from vadv2_ros.priority import take_priority
 from vadv2_ros.vehicle_commands import OWN, CommandAdapter
 from vadv2_ros.worker_node import WorkerNode, run_node
 
@@ -123,7 +124,15 @@ class ControlNode(WorkerNode[ControlNodeConfig, Stamp]):
 
 def main() -> int:
     """The process of the node."""
-    return run_node(ControlNode)
+    return run_node(_first)
+
+
+def _first() -> ControlNode:
+    node = ControlNode()
+    refused = take_priority(node.config.realtime_priority)
+    if refused:
+        node.get_logger().info(refused)
+    return node
 
 
 if __name__ == "__main__":

@@ -22,6 +22,12 @@ class ControlNodeConfig:
         "Also publish the command in this form on ~/output/command, while engaged.",
         choices=("vadv2", "twist", "ackermann", "autoware", "carla"),
     )
+    realtime_priority: int = parameter(
+        10,
+        "Real-time priority (SCHED_FIFO) of the node's process where the system allows it; 0 asks for none.",
+        minimum=0,
+        maximum=99,
+    )
     controller: ControlConfig = field(default_factory=ControlConfig)
     vehicle: VehicleConfig = field(default_factory=VehicleConfig)
     odometry: OdometryConfig = field(default_factory=OdometryConfig)
