@@ -24,6 +24,8 @@ SPACING = 1.0
 """Distance between a route's points, m."""
 CHANGE_LENGTH = 32.0
 """Way over which a lane change is drawn, m."""
+TIGHTEST_TURN = 2.8
+"""A connector that bends more tightly is not the ego's to drive (it steers 3.9 m and may cut a corner a little), m."""
 BEHIND, AHEAD = 4.0, 150.0
 """How much of the way a `Route` shows, m."""
 
@@ -124,6 +126,18 @@ def edges_of(lanes: Iterable[str]) -> tuple[str, ...]:
     return tuple(edge for k, edge in enumerate(edges) if k == 0 or edge != edges[k - 1])
 
 
+def _turn_radius(lane: Lane) -> float:
+    """Smallest radius of a connector over 4 m of its way, m; infinite for one that hardly turns."""
+    length = float(arc_length(lane.centerline)[-1])
+    line = _smooth(point_at(lane.centerline, np.arange(0.0, length, 0.5)))
+    step = np.diff(line, axis=0)
+    yaw = np.unwrap(np.arctan2(step[:, 1], step[:, 0]))
+    if len(yaw) < 10:
+        return float("inf")
+    turned = float(np.abs(yaw[8:] - yaw[:-8]).max())
+    return 4.0 / turned if turned > 0.3 else float("inf")
+
+
 class RouteFinder:
     """Draws routes on a town's lanes.
 
@@ -143,6 +157,8 @@ class RouteFinder:
         self.onward: dict[str, list[str]] = {edge: [] for edge in self.lanes_of}
         for lane in lanes.values():
             if lane.kind != LaneKind.CONNECTOR or self.closed.intersection((*lane.predecessors, *lane.successors)):
+                continue
+            if _turn_radius(lane) < TIGHTEST_TURN:
                 continue
             pair = edge_of(lane.predecessors[0]), edge_of(lane.successors[0])
             if pair not in self.links:
