@@ -118,9 +118,7 @@ class SceneEncoder:
             }
         out = scene_network(inputs)
         if not all(np.isfinite(value).all() for value in out.values()):
-            raise InputError(
-                "not finite", "what the encoder says", "finite numbers; is the checkpoint whole?"
-            )
+            raise InputError("not finite", "what the encoder says", "finite numbers; is the checkpoint whole?")
         self._memory.remember(RememberedFrame(frame.stamp, ego.pose, seen["memory"].astype(np.float16), valid))
         objects, elements, order = self._in_words(out)
         return SceneTokens(
