@@ -102,7 +102,7 @@ class Puppet:
         yaw = float(heading_at(self.path, self.s))
         x, y = (float(v) for v in point_at(self.path, self.s))
         angle = 90.0 - math.degrees(yaw)
-        world.traffic.scripted[self.name] = (x, y, math.remainder(yaw, 2.0 * math.pi), self.speed)
+        world.traffic.scripted[self.name] = (x, y, math.remainder(yaw, 2.0 * math.pi), float(self.speed))
         if self.kind == "walker":
             if self.name in sumo.person.getIDList():
                 sumo.person.moveToXY(self.name, "", x, y, angle=angle, keepRoute=2)
