@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
+from vadv2_bringup import replay_over_topics
 from vadv2_bringup.bag_reader import BagReader
 from vadv2_bringup.clip import read_clip
 from vadv2_bringup.clip_to_bag import write_clip_as_bag
+from vadv2_bringup.drive_record import DriveRecord
 from vadv2_bringup.replay import ReplayOptions, driver_config, replay
 from vadv2_bringup.synthetic_clip import write_synthetic_clip
+from vadv2_bringup.system_client import UnconnectedError
 from vadv2_core.errors import InputError
 from vadv2_driver import outputs_sha256
 from vadv2_ros.conversions import (
@@ -133,3 +136,43 @@ def test_a_folder_with_other_things_is_left_alone(bag: Path, tmp_path: Path) -> 
     with pytest.raises(InputError, match="is not empty"):
         replay(bag, tmp_path, ReplayOptions(**QUICK, in_process=True))
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
+
+
+class FakeSystem:
+    """Nodes and a client of theirs that note where they were started, and connect at the third start."""
+
+    started: ClassVar[list[int]] = []
+    running: ClassVar[int] = 0
+
+    def __init__(self, system: object, second: object, *rest: object, **options: object) -> None:
+        self.domain = second if isinstance(second, int) else None
+
+    def __enter__(self) -> FakeSystem:
+        FakeSystem.running += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        FakeSystem.running -= 1
+
+    def wait_until_ready(self, timeout: float) -> None:
+        assert self.domain is not None
+        FakeSystem.started.append(self.domain)
+        if len(FakeSystem.started) < 3:
+            raise UnconnectedError("planner does not hear scene_tokens", "nodes", "connected topics")
+
+
+def test_nodes_that_miss_each_other_are_started_again_elsewhere(
+    bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ROS_DOMAIN_ID", raising=False)
+    monkeypatch.setattr(replay_over_topics, "Supervisor", FakeSystem)
+    monkeypatch.setattr(replay_over_topics, "SystemClient", FakeSystem)
+    FakeSystem.started.clear()
+    with BagReader(bag) as reader, DriveRecord(tmp_path / "out", "") as record:
+        config = driver_config(ReplayOptions(**QUICK))
+        with replay_over_topics.running_system(reader, config, record, in_step=True):
+            assert FakeSystem.running == 2, "the earlier ones have ended"
+        assert FakeSystem.running == 0
+        record.finish()
+    assert len(set(FakeSystem.started)) == 3
+    assert all(1 <= domain <= 101 for domain in FakeSystem.started)

@@ -18,7 +18,7 @@ from vadv2_bringup.bag_reader import BagReader
 from vadv2_bringup.drive_record import DriveRecord, way_driven
 from vadv2_bringup.supervisor import Supervisor
 from vadv2_bringup.system import SystemOptions, describe_system
-from vadv2_bringup.system_client import SystemClient
+from vadv2_bringup.system_client import SystemClient, UnconnectedError
 from vadv2_core.camera import CameraRig
 from vadv2_core.command import DrivingCommand
 from vadv2_core.errors import InputError
@@ -30,17 +30,18 @@ from vadv2_ros.conversions import driving_command_from_message, route_from_messa
 if TYPE_CHECKING:
     from vadv2_bringup.replay import ReplayOptions
 
-_READY_WITHIN = (90.0, 180.0)
-"""Seconds to get ready, by attempt: on a very busy machine DDS participants now and then miss each other for good."""
+_READY_WITHIN = 180.0
+_ATTEMPTS = 4
+"""On a very busy machine DDS participants now and then miss each other for good; a start in another domain helps."""
 _CLOCK_PERIOD = 10_000_000
 _FREE_DOMAINS = 100
 _SHOWN = ("[WARN]", "[ERROR]", "[FATAL]", "ended with status")
 
 
-def own_domain() -> int:
+def own_domain(attempt: int = 1) -> int:
     """The user's ROS_DOMAIN_ID, or one of our own, so that a replay never mixes with a vehicle or another replay."""
     given = os.environ.get("ROS_DOMAIN_ID", "")
-    return int(given) if given.isdigit() else 1 + os.getpid() % _FREE_DOMAINS
+    return int(given) if given.isdigit() else 1 + (os.getpid() + 37 * (attempt - 1)) % _FREE_DOMAINS
 
 
 def write_rig(rig: CameraRig, path: Path) -> None:
@@ -61,7 +62,6 @@ def running_system(
     if len(kinds) > 1:
         raise InputError("some cameras are compressed and some are not", str(reader.path), "one kind of image")
     compressed = kinds == {"sensor_msgs/msg/CompressedImage"}
-    domain = own_domain()
     lines: deque[str] = deque(maxlen=400)
 
     def hear(line: str) -> None:
@@ -79,18 +79,19 @@ def running_system(
             use_sim_time=not in_step,
         )
         system = describe_system(config, options)
-        environment = {**os.environ, "ROS_DOMAIN_ID": str(domain)}
         with ExitStack() as running:
-            for attempt, patience in enumerate(_READY_WITHIN, start=1):
+            for attempt in range(1, _ATTEMPTS + 1):
+                domain = own_domain(attempt)
+                environment = {**os.environ, "ROS_DOMAIN_ID": str(domain)}
                 supervisor = running.enter_context(Supervisor(system, hear, environment))
                 client = running.enter_context(
                     SystemClient(system, domain, supervisor, compressed=compressed, bag=record.bag, lines=lines)
                 )
                 try:
-                    client.wait_until_ready(patience)
+                    client.wait_until_ready(_READY_WITHIN)
                     break
-                except InputError as error:
-                    if attempt == len(_READY_WITHIN) or supervisor.ended():
+                except UnconnectedError as error:
+                    if attempt == _ATTEMPTS:
                         raise
                     running.close()
                     hear(f"[WARN] {error.what}: starting the nodes once more")

@@ -53,6 +53,14 @@ _KEPT: dict[str, tuple[type, str]] = {
 _KEPT_FRAMES = 64
 
 
+_CONNECTED_WITHIN = 20.0
+"""Seconds after which active nodes that do not hear each other never will."""
+
+
+class UnconnectedError(InputError):
+    """Every node is active, and DDS connected some of them not: starting again helps."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A received output and when it came (wall clock, s)."""
@@ -177,15 +185,29 @@ class SystemClient:
         """Wait for active, connected nodes.
 
         Raises:
+            UnconnectedError: where all are active and still do not hear each other.
             InputError: naming what is missing.
         """
+        active_since: float | None = None
 
-        def connected() -> bool:
+        def ready() -> bool:
+            nonlocal active_since
+            lacking = self._readiness.missing()
             heard = all(p.get_subscription_count() for p in (*self._images.values(), self._command))
-            return heard and self._ego.get_subscription_count() >= 2 and self._odometry.get_subscription_count() >= 2
+            both = self._ego.get_subscription_count() >= 2 and self._odometry.get_subscription_count() >= 2
+            if not lacking and heard and both:
+                return True
+            nodes = [self._readiness.values(n.name).get("lifecycle") for n in self.system.nodes]
+            if any(state != "active" for state in nodes):
+                active_since = None
+            elif active_since is None:
+                active_since = time.monotonic()
+            elif time.monotonic() - active_since > _CONNECTED_WITHIN:
+                raise UnconnectedError("; ".join(lacking) or "inputs are not connected", "nodes", "connected topics")
+            return False
 
         self.wait(
-            lambda: not self._readiness.missing() and connected(),
+            ready,
             timeout,
             lambda: "not ready: " + ("; ".join(self._readiness.missing()) or "inputs are not connected"),
         )
