@@ -74,10 +74,12 @@ def _seconds(work: Callable[[], object], repeats: int) -> tuple[float, float]:
     return float(cpu), float(wall)
 
 
-def _scorings(scene: PdmsScene, base: PoseSequence, reference: PoseSequence, repeats: int) -> dict[str, object]:
+def _scorings(
+    scene: PdmsScene, base: PoseSequence, reference: PoseSequence, repeats: int, counts: Sequence[int]
+) -> dict[str, object]:
     figures: dict[str, object] = {}
     walls: dict[str, float] = {}
-    for count in COUNTS:
+    for count in counts:
         poses = spread_proposals(base, count)
         work = partial(score_proposals, scene, poses, base.dt, reference)
         figures[f"s_per_{count}"], walls[f"s_per_{count}"] = _seconds(work, repeats)
@@ -90,7 +92,7 @@ def _both_versions(case: SceneCase, poses: Array) -> None:
     complete(measure(case.scene, batch), slice(1, None), 0, case.history, None)
 
 
-def benchmark(cases: Sequence[SceneCase], repeats: int = 3) -> dict[str, object]:
+def benchmark(cases: Sequence[SceneCase], repeats: int = 3, counts: Sequence[int] = COUNTS) -> dict[str, object]:
     """Best-of-``repeats`` seconds by number of proposals, scene set-up included, on one core.
 
     Keys: ``s_per_1``, ``s_per_256``, ``s_per_4096`` of the slowest case (``slowest_case``), the same under ``dense``
@@ -98,23 +100,23 @@ def benchmark(cases: Sequence[SceneCase], repeats: int = 3) -> dict[str, object]
     CPU seconds of the one thread that works, which on an idle core are the wall's; ``wall`` has those as they were.
     """
     with threadpool_limits(1):
-        return _benchmark(cases, repeats)
+        return _benchmark(cases, repeats, counts)
 
 
-def _benchmark(cases: Sequence[SceneCase], repeats: int) -> dict[str, object]:
+def _benchmark(cases: Sequence[SceneCase], repeats: int, counts: Sequence[int]) -> dict[str, object]:
     def once(case: SceneCase) -> float:
-        poses = spread_proposals(case.candidate, COUNTS[-1])
+        poses = spread_proposals(case.candidate, counts[-1])
         return _seconds(partial(score_proposals, case.scene, poses, case.candidate.dt, case.reference), 1)[0]
 
     once(cases[0])
     slowest = max(cases, key=once)
     scene, reference = dense_scene()
-    poses = spread_proposals(slowest.candidate, COUNTS[-1])
+    poses = spread_proposals(slowest.candidate, counts[-1])
     both, _ = _seconds(partial(_both_versions, slowest, poses), repeats)
     return {
         "clock": "CPU seconds, one thread",
         "slowest_case": slowest.id,
-        **_scorings(slowest.scene, slowest.candidate, slowest.reference, repeats),
-        "dense": {"tracks": len(scene.tracks), **_scorings(scene, reference, reference, repeats)},
-        "both_versions": {"s_per_4096": both},
+        **_scorings(slowest.scene, slowest.candidate, slowest.reference, repeats, counts),
+        "dense": {"tracks": len(scene.tracks), **_scorings(scene, reference, reference, repeats, counts)},
+        "both_versions": {f"s_per_{counts[-1]}": both},
     }
