@@ -25,7 +25,7 @@ class SimNodeConfig:
     )
     in_step: bool = parameter(True, "The world waits for the command of each stamp; otherwise it runs in real time.")
     patience: float = parameter(
-        20.0, "In step, a frame without an answer is shown again after so long.", unit="s", minimum=0.1, maximum=600.0
+        30.0, "In step, a frame without an answer is shown again after so long.", unit="s", minimum=0.1, maximum=600.0
     )
     command_age: float = parameter(
         0.5, "In real time, a command older than this is a full brake.", unit="s", minimum=0.1, maximum=5.0
