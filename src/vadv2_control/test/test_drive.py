@@ -297,3 +297,13 @@ def test_nothing_non_finite_ever_leaves(odometry, plan, stamp):
     )
     rig.step(candidates, ego)
     rig.step(straight_plan(rig.ego()))
+
+
+def test_after_a_gap_commands_start_from_what_the_vehicle_does():
+    rig = Rig()
+    rig.drive(1.0)
+    rig.controller.limiter.reset(0.4, 2.0)
+    rig.time += 5.0
+    rig.state = replace(rig.state, pose=Pose2(rig.state.pose.x + 50.0, 0.0, 0.0))
+    command, _ = rig.step(straight_plan(rig.ego()))
+    assert abs(command.steering_angle - rig.state.steering_angle) <= rig.vehicle.max_steering_rate * DT + 1e-6

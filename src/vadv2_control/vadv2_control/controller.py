@@ -47,6 +47,7 @@ class Controller:
         self._fresh_plans = 0
         self._now: Stamp | None = None
         self._stop_acceleration = 0.0
+        self._resume = True
         self._facts = DriveFacts(None, None, "", "", 0.0, 0.0, None, 0)
 
     def configure(self, config: ControlConfig) -> None:
@@ -109,6 +110,7 @@ class Controller:
         self.obstacles = None
         self._drop_plan("")
         self._now = None
+        self._resume = True
 
     def _tick(self, now: Stamp) -> float:
         dt = self.config.period if self._now is None else seconds_between(self._now, now)
@@ -162,8 +164,9 @@ class Controller:
 
     def _command(self, state: DriveState, ego: EgoState, now: Stamp, dt: float) -> VehicleCommand:
         emergency = state is DriveState.EMERGENCY
-        if not self.machine.engaged:
-            # Start from what the vehicle does, so that engaging is not felt.
+        if not self.machine.engaged or self._resume:
+            # Start from what the vehicle does, so that engaging is not felt, nor a gap in time.
+            self._resume = False
             steering = ego.steering_angle if ego.steering_angle is not None else self.limiter.steering_angle
             self.limiter.reset(steering, ego.acceleration[0])
         steering, acceleration, target = self.limiter.steering_angle, self._brake(state, ego, dt), 0.0
