@@ -12,17 +12,10 @@ from vadv2_sim.scenarios_junctions import (
     StopSign,
     UnprotectedLeft,
 )
-from vadv2_sim.scenarios_lanes import (
-    Construction,
-    CutIn,
-    EmergencyBehind,
-    HardBrake,
-    LaneChange,
-    StoppedBus,
-    WrongWay,
-)
+from vadv2_sim.scenarios_lanes import Construction, LaneChange, StoppedBus
 from vadv2_sim.scenarios_people import Cyclist, Jaywalker, PedestrianCrossing
 from vadv2_sim.scenarios_senses import Accident, CameraFault, TextCommand, WeatherDrive
+from vadv2_sim.scenarios_vehicles import CutIn, EmergencyBehind, HardBrake, WrongWay
 
 SCENARIOS: dict[str, type[Scenario]] = {
     cls.info.name: cls
