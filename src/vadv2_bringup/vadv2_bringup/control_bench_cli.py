@@ -25,8 +25,8 @@ def bench_control(
 ) -> None:
     """Measure how far the intervals between control's commands are from its period, one busy thread on each core.
 
-    `loop` is by the commands' own stamps (control's clock when a step begins), `arrival` by when they are received here
-    and so with this program's own delays. Example: ./vadv2 bench control --json out/jitter.json
+    `loop` is by when control published (DDS source timestamps), `arrival` by when commands are received here and so
+    with this program's own delays. Example: ./vadv2 bench control --json out/jitter.json
     """
     import os
 

@@ -18,6 +18,7 @@ import numpy as np
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from vadv2_msgs import msg as messages
 
 from vadv2_bringup.replay_over_topics import own_domain
@@ -28,12 +29,14 @@ from vadv2_core.errors import InputError
 from vadv2_core.geometry import Array, Pose2
 from vadv2_core.trajectory import TrajectoryCandidates
 from vadv2_ros import qos
-from vadv2_ros.conversions import candidates_to_message, ego_state_to_message, stamp_from_time
+from vadv2_ros.conversions import candidates_to_message, ego_state_to_message
 
 SPEED = 5.0
 BINS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, float("inf"))
 """Edges of the histogram, ms."""
 _READY_WITHIN = 60.0
+_ALL = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=200, reliability=ReliabilityPolicy.RELIABLE)
+"""Every command is wanted here, also those said while this process had no core."""
 
 
 @contextmanager
@@ -54,7 +57,7 @@ class _Feeder:
     def __init__(self, node: Node) -> None:
         self._egos = node.create_publisher(messages.EgoState, "/ego_state", qos.ODOMETRY)
         self._plans = node.create_publisher(messages.TrajectoryCandidates, "/trajectory_candidates", qos.STAGE)
-        node.create_subscription(messages.VehicleCommand, "/vehicle_command", self._on_command, qos.STAGE)
+        node.create_subscription(messages.VehicleCommand, "/vehicle_command", self._on_command, _ALL)
         node.create_subscription(messages.DriveStatus, "/drive_status", self._on_status, qos.STAGE)
         self.stamps: list[int] = []
         self.arrivals: list[float] = []
@@ -62,8 +65,9 @@ class _Feeder:
         self._start, self._ticks = time.time_ns(), 0
         node.create_timer(0.02, self._tick)
 
-    def _on_command(self, message: messages.VehicleCommand) -> None:
-        self.stamps.append(stamp_from_time(message.header.stamp))
+    def _on_command(self, _: messages.VehicleCommand, info: dict[str, int]) -> None:
+        # A command's own stamp is its odometry's; DDS says when control gave it away.
+        self.stamps.append(int(info["source_timestamp"]))
         self.arrivals.append(time.monotonic())
 
     def _on_status(self, message: messages.DriveStatus) -> None:
@@ -114,8 +118,8 @@ def measure_jitter(
         progress: Called about once a second.
 
     Returns:
-        ``loop``: deviation of the control loop from its period by the commands' own stamps; ``arrival``: the same where
-        they are received, this process's own delays included; period, load and cores.
+        ``loop``: deviation of the control loop from its period by when it published (DDS source timestamps);
+        ``arrival``: the same where commands are received, this process's own delays included; period, load and cores.
 
     Raises:
         InputError: where control does not come up or says too little.
