@@ -20,7 +20,7 @@ from vadv2_sim.expert import speed as pace
 from vadv2_sim.expert.config import ExpertConfig
 from vadv2_sim.expert.decide import decide
 from vadv2_sim.expert.gates import EgoMotion, Gate, GateKeeper, GateMemory, crossings_on
-from vadv2_sim.expert.lateral import Block, Candidate, LateralPlanner, Way
+from vadv2_sim.expert.lateral import Block, Candidate, LateralPlanner, Way, waits_long
 from vadv2_sim.expert.motion import MotionModel, Movers
 from vadv2_sim.expert.people import people_gates
 from vadv2_sim.expert.route_path import RoutePath
@@ -100,7 +100,7 @@ class Expert:
         movers = self._motion.near(scene, path, here)
         rescue = self._rescue_behind(movers, here)
         blocks = self._lateral.blocks(movers, standing, here, still)
-        ways = self._lateral.candidates(scene, path, here, offset, blocks, rescue)
+        ways = self._lateral.candidates(scene, path, here, offset, blocks, rescue[0] if rescue else None)
         offsets = np.stack([self._eased(path, here, offset, ego.pose.yaw, speed, c.offset) for c in ways])
 
         motion = EgoMotion(here + self._front, here - self._vehicle.rear_overhang, speed)
@@ -108,9 +108,10 @@ class Expert:
         queue = self._queue(movers, here, passable)
         gates = self._keeper.closed(scene, path, motion, self._memory.gates, now, queue)
         zebras = crossings_on(path, self._road.crossings, here + 70.0)
-        gates += people_gates(scene, path, movers, zebras, motion, self._vehicle, still)
+        waiting = frozenset(a.id for a in movers.agents if waits_long(a, standing.get(a.id, 0.0)))
+        gates += people_gates(scene, path, movers, zebras, motion, self._vehicle, still, waiting)
         limits = self._limits(scene, path, here, ways, offsets, rescue)
-        obstacles, flags = self._obstacles(path, movers, offsets, ways, gates, motion, passable)
+        obstacles, flags = self._obstacles(path, movers, offsets, ways, gates, motion, passable, still)
         start = (here, speed, float(np.clip(ego.acceleration[0], -7.0, 2.5)))
         profiles = pace.drive(start, self._front, path.along, limits, obstacles, self._config)
         best, crash = self._choose(path, movers, offsets, ways, profiles, flags, motion)
@@ -169,12 +170,12 @@ class Expert:
         elif self._memory.stopped is None:
             self._memory.stopped = now
 
-    def _rescue_behind(self, movers: Movers, here: float) -> str | None:
-        """A vehicle with blue light that comes up from behind."""
+    def _rescue_behind(self, movers: Movers, here: float) -> tuple[str, float] | None:
+        """A vehicle with blue light that comes up from behind, and how far behind it is, m."""
         for k, agent in enumerate(movers.agents):
             behind = here - 1.0 - movers.high[k, 0]
-            if agent.blue_light and -4.0 < behind < 45.0 and movers.speed[k] > 1.0 and abs(movers.turn[k]) < 0.8:
-                return agent.id
+            if agent.blue_light and -4.0 < behind < 75.0 and movers.speed[k] > 1.0 and abs(movers.turn[k]) < 0.8:
+                return agent.id, float(behind)
         return None
 
     def _eased(
@@ -206,7 +207,7 @@ class Expert:
         here: float,
         ways: list[Candidate],
         offsets: Array,
-        rescue: str | None,
+        rescue: tuple[str, float] | None,
     ) -> Array:
         limit = np.full(len(path.along), 13.9)
         for span in path.spans:
@@ -222,7 +223,7 @@ class Expert:
                 beside = np.abs(way.offset) > 0.3
                 allowed[beside] = np.minimum(allowed[beside], 7.0)
             if way.way is Way.ROOM:
-                allowed[:] = np.minimum(allowed, 2.5)
+                allowed[:] = np.minimum(allowed, 2.5 if rescue is not None and rescue[1] < 30.0 else 6.0)
             rows.append(pace.speed_limits(path.along, bent, allowed, self._config))
         return np.stack(rows)
 
@@ -249,16 +250,18 @@ class Expert:
         gates: list[Gate],
         ego: EgoMotion,
         passable: frozenset[int],
+        still: float,
     ) -> tuple[pace.Obstacles, NDArray[np.bool_]]:
         agents = movers.agents
         person = np.array([a.cls is AgentClass.PEDESTRIAN for a in agents], dtype=bool)
         across = (np.abs(np.sin(movers.turn)) > 0.6) & ~movers.static
         stands = np.array([float(np.hypot(*a.velocity)) < 0.15 for a in agents], dtype=bool)
-        room = np.where(person, np.where(stands, 0.3, 0.7), np.where(movers.static, 0.3, 0.28))
+        room = np.where(person, np.where(stands, 0.1, 0.7), np.where(movers.static, 0.3, 0.28 if still < 8.0 else 0.12))
         flags = pace.holds(movers, offsets, path.along, self._vehicle.width / 2, room)
         # People are met at gates; what is behind the front must look after itself.
         behind = movers.high[:, 0] < ego.front - 0.5
-        ahead = flags & ~(person | behind)[None, :, None]
+        met = person & np.array([k not in passable for k in range(len(agents))], dtype=bool)
+        ahead = flags & ~(met | behind)[None, :, None]
         passed = self._passed_before(movers, flags, ego, across)
         ahead &= ~(across[None] & passed)[:, :, None]
         merging = np.array([a.intention is AgentIntention.MERGES for a in agents], dtype=bool)

@@ -285,7 +285,7 @@ class GateKeeper:
         lane = self._road.lanes[foe]
         upstream = self.book.upstream(foe)
         state = scene.signals.get(lane.signal or "", SignalState.UNKNOWN) if lane.signal else None
-        after = 2.0 if conflict.merges else 1.2
+        after = 1.8 if conflict.merges else 1.0
         for agent in movers:
             on_it = agent.lane == foe
             if not on_it and agent.lane not in upstream:
@@ -310,16 +310,17 @@ class GateKeeper:
             if past_zone < -0.5:
                 continue
             still = now - memory.still.get(agent.id, now) if speed < 0.3 else 0.0
-            if still > 3.0 and (waited > 4.0 or not goes_first) and to_zone > 0.0:
+            # Who stands is either let go round, or in the way as any obstacle is.
+            if still > 3.0 and (waited > 4.0 or (not goes_first and to_zone > 0.0)):
                 continue
             # Who yields stands for somebody: after a moment, take it that it is for the ego.
             if agent.intention is AgentIntention.YIELDS and speed < 0.6 and to_zone > 0.0 and waited > 1.5:
                 continue
             if not on_it and speed < 0.5 and (to_zone > 12.0 or agent.intention is AgentIntention.YIELDS):
                 continue
-            top = max(speed, 0.85 * lane.speed_limit if speed > 1.0 else 3.0)
+            top = max(1.1 * speed, 3.0)
             first = _reach(to_zone, speed, top)
-            last = _reach(past_zone, min(speed, lane.speed_limit), max(0.6 * top, 1.5))
+            last = _reach(past_zone, speed, max(0.7 * top, 2.0))
             if first < mine[1] + after and last > mine[0] - 0.8:
                 return agent
         return None

@@ -12,8 +12,8 @@ from shapely.geometry import Polygon
 from shapely.ops import unary_union
 
 from vadv2_core.geometry import Array
-from vadv2_core.scene import RoadMap, Scene
-from vadv2_core.taxonomy import AgentClass, Cause, LaneKind
+from vadv2_core.scene import Agent, RoadMap, Scene
+from vadv2_core.taxonomy import AgentClass, AgentIntention, Cause, LaneKind
 from vadv2_core.vehicle import VehicleConfig
 from vadv2_sim.expert.config import ExpertConfig
 from vadv2_sim.expert.motion import Movers
@@ -76,6 +76,11 @@ class Block:
     cause: Cause
 
 
+def waits_long(agent: Agent, stands: float) -> bool:
+    """Whether a person has stood and let others go for so long that the ego goes round."""
+    return agent.cls is AgentClass.PEDESTRIAN and agent.intention is AgentIntention.YIELDS and stands > 5.0
+
+
 class LateralPlanner:
     """Makes candidates.
 
@@ -107,14 +112,20 @@ class LateralPlanner:
                 continue
             if movers.right[k, 0] > half or movers.left[k, 0] < -half:
                 continue
-            if agent.cls is AgentClass.PEDESTRIAN:
-                continue
             stands = standing.get(agent.id, 0.0)
+            if agent.cls is AgentClass.PEDESTRIAN:
+                if not waits_long(agent, stands):
+                    continue
+                stands = np.inf
             broken = agent.indicator == 2 or agent.cause in BLOCKED_CAUSES
             queue = agent.cause in QUEUE_CAUSES and not broken
+            queue = queue and agent.cls is not AgentClass.PEDESTRIAN
+            gives = queue and (agent.cause is Cause.YIELD or agent.intention is AgentIntention.YIELDS)
             patience = 25.0 if queue else (0.5 if broken else self._config.patience)
             slow = agent.cls is AgentClass.BICYCLE and 0.3 < movers.speed[k] < 5.5
-            if not (movers.static[k] or (stands > patience and not (queue and still < 20.0)) or slow):
+            waited = stands > patience and not (queue and still < 20.0)
+            # Two who give way to each other stand for ever: one of them goes round.
+            if not (movers.static[k] or waited or slow or (gives and stands > 2.0 and still > 7.0)):
                 continue
             cause = agent.cause if agent.cause in BLOCKED_CAUSES else Cause.STOPPED_VEHICLE
             if movers.static[k] and agent.cls not in (
@@ -125,6 +136,8 @@ class LateralPlanner:
                 cause = Cause.CONSTRUCTION
             if slow:
                 cause = Cause.CYCLIST
+            if agent.cls is AgentClass.PEDESTRIAN:
+                cause = Cause.PEDESTRIAN
             high = movers.high[k, 0] + (2.5 * movers.speed[k] if slow else 0.0)
             found.append(
                 Block(

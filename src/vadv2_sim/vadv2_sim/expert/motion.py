@@ -20,7 +20,7 @@ from vadv2_sim.expert.route_path import RoutePath
 
 TIMES = np.array([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.5, 8.0])
 """Moments predicted, s."""
-AHEAD, BEHIND, BESIDE = 95.0, 45.0, 22.0
+AHEAD, BEHIND, BESIDE = 95.0, 75.0, 22.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ def people_gates(
     ego: EgoMotion,
     vehicle: VehicleConfig,
     still: float,
+    passed: frozenset[str] = frozenset(),
 ) -> list[Gate]:
     """Gates closed for people who cross, or are about to.
 
@@ -37,11 +38,12 @@ def people_gates(
         ego: Its ends and speed.
         vehicle: Its width.
         still: How long it has stood, s.
+        passed: People who are driven round instead.
     """
     gates = []
     corridor = vehicle.width / 2 + ROOM
     for k, agent in enumerate(movers.agents):
-        if agent.cls is not AgentClass.PEDESTRIAN:
+        if agent.cls is not AgentClass.PEDESTRIAN or agent.id in passed:
             continue
         low, high = float(movers.low[k].min()), float(movers.high[k].max())
         if high < ego.front - 0.5 and movers.high[k, 0] < ego.front - 0.5:
