@@ -216,7 +216,7 @@ def _plan_scores(log: DriveLog, plans: dict[int, Trajectory]) -> dict[str, Any]:
         scores = score_proposals(scene, poses[None], 0.5, reference, vehicle=log.vehicle)
         values.append(float(scores.score[1]))
         found = [c for c in causes_v1(scores, 1) if c.metric != "ego_progress" and c.value == 0.0]
-        zeros += [{"time": round(0.1 * index, 1), **c.to_json()} for c in found[:1] if scores.score[1] == 0.0]
+        zeros += [{"plan_made_at": round(0.1 * index, 1), **c.to_json()} for c in found[:1] if scores.score[1] == 0.0]
     return {"name": PDMS_NAME, "mean": float(np.mean(values)) if values else None, "plans": len(values), "zeros": zeros}
 
 
