@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
 import shutil
 import tempfile
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import vocabulary
 import yaml
 import zstandard
@@ -40,7 +42,11 @@ from vadv2_core.reasoning import Reasoning
 from vadv2_core.scene import Agent, Scene
 from vadv2_core.scene_log import LogFrame, SceneLog, SceneLogHeader, SceneLogWriter
 from vadv2_core.taxonomy import AgentClass, Cause, DrivingAction, LateralAction, LongitudinalAction, Weather
+from vadv2_core.vehicle import VehicleConfig, load_vehicle
+from vadv2_eval.open_loop.npz_file import read_samples
 from vadv2_eval.pdms.scene_case import parse_case, read_cases
+from vadv2_perception.torch_file import read_torch_file
+from vadv2_planner.anchors import DEFAULT_PATH, load_anchors
 from vadv2_planner.commander import Commander, CommanderConfig
 from vadv2_ros import camera_messages, conversions
 from vadv2_ros.standard_messages import ego_state_from_odometry, odometry_from_ego_state
@@ -252,6 +258,30 @@ def _odometry() -> tuple[Any, Feed]:
     )
 
 
+def _vehicle_file() -> tuple[Any, Feed]:
+    data = yaml.safe_dump(to_mapping(VehicleConfig())).encode()
+    return damaged(data), lambda d: load_vehicle(_file("vehicle.yaml", d))
+
+
+def _torch_file() -> tuple[Any, Feed]:
+    sound = io.BytesIO()
+    torch.save({"w": torch.ones(2, 3), "b": torch.zeros(4)}, sound, _use_new_zipfile_serialization=False)
+    return damaged(sound.getvalue()), lambda d: read_torch_file(_file("encoder.pth", d))
+
+
+def _open_loop() -> tuple[Any, Feed]:
+    sound = io.BytesIO()
+    with np.load(CASES.with_name("open_loop_public.npz"), allow_pickle=False) as arrays:
+        np.savez_compressed(sound, **{name: arrays[name][:1] for name in arrays.files if arrays[name].ndim})
+    return damaged(sound.getvalue()), lambda d: read_samples(_file("samples.npz", d))
+
+
+def _anchors() -> tuple[Any, Feed]:
+    sound = json.loads(DEFAULT_PATH.read_text())
+    sound["anchors"] = sound["anchors"][:2]
+    return mutated(sound), lambda v: load_anchors(_file("anchors.json", _text(v)))
+
+
 DOORS: dict[str, Callable[[], tuple[Any, Feed]]] = {
     "rig": _rig,
     "rig_file": _rig_file,
@@ -262,6 +292,10 @@ DOORS: dict[str, Callable[[], tuple[Any, Feed]]] = {
     ),
     "checkpoint_header": _checkpoint_header,
     "checkpoint_weights": _checkpoint_weights,
+    "vehicle_file": _vehicle_file,
+    "torch_file": _torch_file,
+    "open_loop": _open_loop,
+    "anchors": _anchors,
     "scene_log": _scene_log,
     "scene_log_records": _scene_log_records,
     "pdms_case": _pdms_case,
@@ -275,7 +309,16 @@ DOORS: dict[str, Callable[[], tuple[Any, Feed]]] = {
         f"{name}_message": lambda name=name: _message(name, 0) for name in vocabulary.examples(np.random.default_rng(0))
     },
 }
-SLOW = {"bag": 20, "pdms_case": 4, "pdms_file": 2, "clip": 4, "rig": 2, "frame_message": 4, "scene_tokens_message": 2}
+SLOW = {
+    "bag": 20,
+    "pdms_case": 4,
+    "pdms_file": 2,
+    "clip": 4,
+    "open_loop": 8,
+    "rig": 2,
+    "frame_message": 4,
+    "scene_tokens_message": 2,
+}
 """Doors whose every example takes long: so many times fewer of them."""
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import struct
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,12 @@ from vadv2_eval.open_loop.conventions import OpenLoopSamples, aggregate, case_me
 from vadv2_eval.open_loop.grid import CELLS, Mask, Raster
 from vadv2_eval.open_loop.rasterise import draw_futures, draw_vad_futures
 
+_BROKEN = (
+    OSError, ValueError, TypeError, KeyError, EOFError, MemoryError, RuntimeError, NotImplementedError, SyntaxError,
+    struct.error, zipfile.BadZipFile, zlib.error, tokenize.TokenError,
+)  # fmt: skip
+"""What zip, zlib and the headers of arrays end in where their bytes are broken (an encrypted member among them)."""
+
 GRID_KEYS = {Raster.UNIAD: "uniad_seg_bits", Raster.STP3: "stp3_seg_bits", Raster.VAD: "vad_occ_bits"}
 
 
@@ -25,8 +34,9 @@ def _array(arrays: Any, key: str, shape: tuple[int | str, ...], where: str) -> N
         raise InputError(f"key {key!r} is missing", where, expected)
     try:
         value = np.asarray(arrays[key])
-    except (ValueError, zipfile.BadZipFile, OSError, EOFError) as error:
-        raise InputError(f"{key} cannot be read: {str(error).splitlines()[0]}", where, expected) from None
+    except _BROKEN as error:
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"{key} cannot be read: {why}", where, expected) from None
     fits = value.ndim == len(shape) and all(
         isinstance(w, str) or w == h for w, h in zip(shape, value.shape, strict=True)
     )
@@ -50,8 +60,9 @@ def read_samples(path: Path) -> OpenLoopSamples:
     try:
         arrays = np.load(path, allow_pickle=False)
         arrays.files  # noqa: B018  a plain .npy has no members
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, AttributeError) as error:
-        raise InputError(f"cannot be read: {str(error).splitlines()[0] or error}", where, "an .npz file") from None
+    except (*_BROKEN, AttributeError) as error:
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"cannot be read: {why}", where, "an .npz file") from None
     with arrays:
         pred = _array(arrays, "pred", ("cases", "steps", 2), where).astype(np.float32)
         n, steps = pred.shape[:2]
