@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vadv2_core.geometry import Array, arc_length, box_corners, project_to_polyline
+from vadv2_core.geometry import Array, arc_length, project_to_polyline
 from vadv2_core.scene import Agent, RoadMap, Scene
 from vadv2_core.taxonomy import (
     STATIC_CLASSES,
@@ -89,14 +89,16 @@ class MotionModel:
             x[k], y[k], yaw[k] = self._future(agent)
         length = np.array([a.length for a in agents])[:, None]
         width = np.array([a.width for a in agents])[:, None]
-        corners = box_corners(x, y, yaw, length, width)
-        s, d = path.project(corners)
-        middle, _ = path.project(np.stack([x[:, 0], y[:, 0]], axis=-1))
-        turn = (yaw[:, 0] - path.heading(middle) + np.pi) % (2 * np.pi) - np.pi
+        # A box lies about its centre's place on the path: on a way that comes back, its corners must not jump.
+        middle, off = path.project(np.stack([x, y], axis=-1))
+        against = yaw - path.heading(middle)
+        c, d = np.abs(np.cos(against)), np.abs(np.sin(against))
+        along, across = 0.5 * (length * c + width * d), 0.5 * (length * d + width * c)
+        turn = (against[:, 0] + np.pi) % (2 * np.pi) - np.pi
         pace = np.array([float(np.hypot(*a.velocity)) for a in agents])
         static = np.array([_static(a) for a in agents], dtype=bool)
         return Movers(
-            agents, s.min(-1), s.max(-1), d.min(-1), d.max(-1), pace * np.cos(turn), np.asarray(turn), static
+            agents, middle - along, middle + along, off - across, off + across, pace * np.cos(turn), turn, static
         )  # fmt: skip
 
     def _future(self, agent: Agent) -> tuple[Array, Array, Array]:
