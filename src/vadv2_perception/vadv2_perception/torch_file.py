@@ -160,8 +160,8 @@ def read_torch_file(path: Path) -> dict[str, NDArray[Any]]:
         raise InputError(error.strerror or "cannot be read", where, "a torch file") from None
     except InputError:
         raise
-    except (ValueError, IndexError, KeyError, TypeError, AttributeError, StopIteration) as error:
-        raise InputError(f"broken: {error}", where, "a legacy torch state dict") from None
+    except (ValueError, LookupError, TypeError, AttributeError, StopIteration, OverflowError, MemoryError) as error:
+        raise InputError(f"broken: {error!r}".splitlines()[0], where, "a legacy torch state dict") from None
 
 
 def _read(source: BinaryIO, where: str) -> dict[str, NDArray[Any]]:
