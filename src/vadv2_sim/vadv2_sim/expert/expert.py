@@ -256,7 +256,11 @@ class Expert:
         person = np.array([a.cls is AgentClass.PEDESTRIAN for a in agents], dtype=bool)
         across = (np.abs(np.sin(movers.turn)) > 0.6) & ~movers.static
         stands = np.array([float(np.hypot(*a.velocity)) < 0.15 for a in agents], dtype=bool)
-        room = np.where(person, np.where(stands, 0.1, 0.7), np.where(movers.static, 0.3, 0.28 if still < 8.0 else 0.12))
+        room = np.where(
+            person,
+            np.where(stands, 0.1, 0.7),
+            np.where(movers.static, 0.3, float(np.interp(still, (7.0, 14.0), (0.28, 0.02)))),
+        )
         flags = pace.holds(movers, offsets, path.along, self._vehicle.width / 2, room)
         # People are met at gates; what is behind the front must look after itself.
         behind = movers.high[:, 0] < ego.front - 0.5

@@ -62,7 +62,10 @@ def people_gates(
             stop = zebra[1] - 0.8
         # Who stands beside the way, waiting, is passed closely.
         walks = float(np.hypot(*agent.velocity)) > 0.15
-        if _meets(movers, k, corridor if walks else vehicle.width / 2 + (0.22 if still < 5.0 else 0.1), ego, high):
+        crosses = abs(float(movers.right[k, 2] - movers.right[k, 0])) > 0.25
+        width = vehicle.width / 2
+        reach = corridor if crosses else width + 0.4 if walks else width + (0.22 if still < 5.0 else 0.1)
+        if _meets(movers, k, reach, ego, high):
             gates.append(
                 Gate(
                     max(stop, ego.front - 0.2) if ego.speed < 1.0 else stop,
