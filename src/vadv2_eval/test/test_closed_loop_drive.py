@@ -14,8 +14,6 @@ from vadv2_eval.closed_loop.report import write_report
 from vadv2_eval.closed_loop.run import ABILITIES, ClosedLoopPlan, evaluate, fingerprint, split_towns, summarise
 from vadv2_eval.jobs import ResultStore
 
-pytest.importorskip("libsumo", reason="the simulator needs libsumo", exc_type=ImportError)
-
 
 def test_orders_go_round_town_by_scenario_with_new_seeds():
     plan = ClosedLoopPlan(("expert",), "test", 10, scenarios=("red_light", "cut_in"))

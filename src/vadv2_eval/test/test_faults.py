@@ -3,14 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
 from vadv2_core.drive import VehicleCommand
 from vadv2_core.vehicle import VehicleConfig
 from vadv2_eval.faults.campaign import DriveSpec, _violations, chosen_faults, run, summary
 from vadv2_eval.faults.injections import FAULTS, FaultMemory, Moment, fault
 
-pytest.importorskip("libsumo", reason="the simulator's traffic needs libsumo")
 SPEC = DriveSpec(seconds=7.0, begin=2.0)
 
 
