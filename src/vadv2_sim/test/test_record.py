@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 from pathlib import Path
 
 import pytest
+from pebble import ProcessPool
 
+import vadv2_sim.record as record_module
 from vadv2_core.errors import InputError
 from vadv2_core.road_map_file import load_road_map
 from vadv2_core.scene_log import SceneLog, map_of, scene_logs
@@ -58,3 +62,12 @@ def test_other_arguments_are_refused(tmp_path: Path) -> None:
         list(record(tmp_path / "new", ["town_a"], 0.001, scenarios=["nothing"], workers=1))
     with pytest.raises(InputError, match="unknown town"):
         list(record(tmp_path / "newer", ["town_q"], 0.001, workers=1))
+
+
+def test_a_drive_whose_process_dies_is_left_out_and_said(tmp_path: Path) -> None:
+    order = DriveOrder("town_a", "free", 7)
+    with ProcessPool(1, context=multiprocessing.get_context("spawn")) as pool:
+        outcome = record_module._taken(tmp_path, order, pool.schedule(os._exit, args=(3,)))
+    assert (outcome.reason, outcome.success, outcome.seconds) == ("crashed", False, 0.0)
+    # The next run does not drive it again.
+    assert record_module._done(tmp_path) == {order.file: outcome}

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 import multiprocessing
 import os
 import random
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from vadv2_core.config import to_mapping
 from vadv2_core.errors import InputError
@@ -27,6 +31,7 @@ from vadv2_sim.world import World, WorldConfig
 PLAN_EVERY = 2
 """Steps of 0.1 s between two plans: 5 Hz."""
 PLAN_FILE = "recording.json"
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,8 @@ class DriveOutcome:
         order: The order.
         seconds: Driven, s.
         metres: Driven, m.
-        reason: Why it ended: goal, time, collision, stuck; ``no_place`` where the town has none.
+        reason: Why it ended: goal, time, collision, stuck; ``no_place`` where the town has none;
+            ``crashed`` where the process died.
         success: By the scenario's own criterion.
         events: Kinds of events with blame, as ``kind`` or ``kind (not at fault)``.
     """
@@ -253,48 +259,38 @@ def record(
         if not path.exists():
             save_road_map(path, town_map(loaded).road)
     done = _done(folder)
-    wanted, total = hours * 3600.0, 0.0
     orders = plan_recording([str(t) for t in towns], scenarios, seed, driver, seconds)
-
-    # A worker's outcome is taken up in the order of the plan, so that the same drives are counted whoever is faster.
-    def missing() -> Iterator[tuple[DriveOrder, str]]:
-        for order in orders:
-            if total >= wanted:
-                return
-            if order.file in done:
-                earlier.append(done[order.file])
-                continue
-            yield order, str(folder)
-
-    earlier: list[DriveOutcome] = []
-    if workers <= 1:
-        for job in missing():
-            while earlier:
-                outcome = earlier.pop(0)
-                total += outcome.seconds
-                yield outcome
-            if total >= wanted:
-                return
-            outcome = _finish(folder, _work(job))
+    total, wanted = 0.0, hours * 3600.0
+    # Outcomes are taken up in the order of the plan, so that the same drives are counted whoever is faster.
+    queue: deque[tuple[DriveOrder, DriveOutcome | ProcessFuture[Any]]] = deque()
+    # A drive has a process that may die: SUMO takes the interpreter with it.
+    ahead = 1 if workers <= 1 else 2 * workers
+    with ProcessPool(max(workers, 1), max_tasks=40, context=multiprocessing.get_context("spawn")) as pool:
+        while total < wanted:
+            known = sum(kept.seconds for _, kept in queue if isinstance(kept, DriveOutcome))
+            while len(queue) < ahead and total + known < wanted:
+                order = next(orders)
+                kept = done.get(order.file)
+                queue.append((order, kept or pool.schedule(_work, args=((order, str(folder)),))))
+                known += kept.seconds if kept else 0.0
+            outcome = _taken(folder, *queue.popleft())
             total += outcome.seconds
             yield outcome
-        return
-    with multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=40) as pool:
-        waiting: list[Any] = []
-        jobs = missing()
-        while True:
-            while len(waiting) < 2 * workers and (order := next(jobs, None)) is not None:
-                waiting.append(pool.apply_async(_work, (order,)))
-                while earlier:
-                    total += earlier[0].seconds
-                    yield earlier.pop(0)
-            if not waiting or total >= wanted:
-                break
-            outcome = _finish(folder, waiting.pop(0).get())
-            total += outcome.seconds
-            yield outcome
-        for late in waiting:  # begun before the last hour was full: finished and kept
-            yield _finish(folder, late.get())
+        for order, late in queue:  # begun before the last hour was full: finished and kept
+            yield _taken(folder, order, late)
+
+
+def _taken(folder: Path, order: DriveOrder, kept: DriveOutcome | ProcessFuture[Any]) -> DriveOutcome:
+    """The outcome of a drive of an earlier run, or of one that a process drives now."""
+    if isinstance(kept, DriveOutcome):
+        return kept
+    try:
+        outcome: DriveOutcome = kept.result()
+    except ProcessExpired as error:
+        (folder / order.file).unlink(missing_ok=True)
+        _LOG.warning("%s: the process that drove it died (%s); the drive is left out", order.file, error)
+        outcome = DriveOutcome(order, 0.0, 0.0, "crashed", False, ())
+    return _finish(folder, outcome)
 
 
 def _finish(folder: Path, outcome: DriveOutcome) -> DriveOutcome:
@@ -320,6 +316,6 @@ def _done(folder: Path) -> dict[str, DriveOutcome]:
             outcome = DriveOutcome(order, **{**values, "events": tuple(values["events"])})
         except (ValueError, KeyError, TypeError):
             continue  # its drive is made again
-        if outcome.reason == "no_place" or (folder / order.file).exists():
+        if outcome.reason in ("no_place", "crashed") or (folder / order.file).exists():
             found[order.file] = outcome
     return found
