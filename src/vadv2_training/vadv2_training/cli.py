@@ -43,8 +43,8 @@ def train(
     from torch.utils.tensorboard import SummaryWriter
 
     from vadv2_core.errors import InputError
-    from vadv2_training.make_model import STEPS, make_model
-    from vadv2_training.recipe import RECIPES
+    from vadv2_training.make_model import make_model
+    from vadv2_training.recipe import RECIPES, STEPS
 
     if recipe not in RECIPES:
         raise InputError(f"unknown recipe {recipe!r}", "train", "one of " + ", ".join(RECIPES))

@@ -15,12 +15,9 @@ from vadv2_sim.record import record
 from vadv2_training.cache import CacheOrder, encoder_mapping, fill
 from vadv2_training.frame_store import FrameStore
 from vadv2_training.optimization import OptimizationConfig
-from vadv2_training.recipe import TRAINING_TOWNS, Journal, Progress, Recipe
+from vadv2_training.recipe import STEPS, TRAINING_TOWNS, Journal, Progress, Recipe
 from vadv2_training.rendering import VariationConfig
 from vadv2_training.stages import embed_store, perceive_store, train_driving, train_joint, train_language
-
-STEPS = ("record", "cache", "driving", "perceive", "language", "embed", "joint")
-"""Steps of a recipe, in order."""
 
 
 def make_model(
@@ -43,8 +40,7 @@ def make_model(
     Raises:
         InputError: for a folder made by another recipe, or data that cannot be read.
     """
-    facts = to_mapping(recipe)
-    journal = Journal(out / "journal.json", facts)
+    journal = Journal(out / "journal.json", recipe)
     logs, frames, slots, embeddings, model = (out / n for n in ("logs", "frames", "slots", "embeddings", "model"))
     model_id = f"{recipe.name}-{recipe.seed}"
     encoder = ARCHITECTURES[recipe.architecture]

@@ -5,6 +5,8 @@ Every step leaves a mark when it is done and can be interrupted at any moment; r
 
 from __future__ import annotations
 
+import os
+import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vadv2_core.config import parameter, validate
+from vadv2_core.config import parameter, to_mapping, validate
 from vadv2_core.files import read_json, write_json_atomic
 from vadv2_training.optimization import OptimizationConfig
 
@@ -62,28 +64,56 @@ RECIPES: dict[str, Recipe] = {
 """Recipes by name."""
 
 
-class Journal:
-    """Which steps of a run are done, and what they cost; one JSON file, written whole."""
+def step_facts(recipe: Recipe, step: str) -> dict[str, Any]:
+    """What of a recipe decides what a step leaves: its own numbers and those of the steps before it."""
+    values = to_mapping(recipe)
+    facts: dict[str, Any] = {}
+    for name, fields in _DECIDES.items():
+        facts |= {field_: values[field_] for field_ in fields}
+        if name == step:
+            return facts
+    raise KeyError(step)
 
-    def __init__(self, path: Path, facts: dict[str, Any]) -> None:
+
+_DECIDES: dict[str, tuple[str, ...]] = {
+    "record": ("hours", "seed"),
+    "cache": ("variants", "architecture"),
+    "driving": ("window", "driving"),
+    "perceive": (),
+    "language": ("language",),
+    "embed": (),
+    "joint": ("joint",),
+}
+"""Fields of a recipe that each step reads first; how many processes do the work changes nothing."""
+
+STEPS = tuple(_DECIDES)
+"""Steps of a recipe, in order."""
+
+
+class Journal:
+    """Which steps of a run are done, from what, and what they cost; one JSON file, written whole."""
+
+    def __init__(self, path: Path, recipe: Recipe) -> None:
         self.path = path
-        self.entries: dict[str, dict[str, float]] = {}
-        if path.exists():
-            told = read_json(path)
-            if told.get("facts") == facts:
-                self.entries = told["steps"]
-        self._facts = facts
+        self.recipe = recipe
+        self.entries: dict[str, dict[str, Any]] = read_json(path) if path.exists() else {}
 
     def done(self, step: str) -> bool:
-        """Whether a step was finished by an earlier run."""
-        return step in self.entries
+        """Whether a step was finished by an earlier run from the same numbers."""
+        return bool(self.entries.get(step, {}).get("facts") == step_facts(self.recipe, step))
 
     @contextmanager
-    def step(self, name: str) -> Iterator[dict[str, float]]:
-        """Time a step and mark it done; what the caller puts into the mapping is kept with it."""
-        facts: dict[str, float] = {}
-        wall, cpu = time.monotonic(), time.process_time()
-        yield facts
-        facts |= {"wall_s": round(time.monotonic() - wall, 1), "cpu_s": round(time.process_time() - cpu, 1)}
-        self.entries[name] = facts
-        write_json_atomic(self.path, {"facts": self._facts, "steps": self.entries})
+    def step(self, name: str) -> Iterator[None]:
+        """Time a step and mark it done."""
+        wall, cpu = time.monotonic(), _cpu_seconds()
+        yield
+        costs = {"wall_s": round(time.monotonic() - wall, 1), "cpu_s": round(_cpu_seconds() - cpu, 1)}
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        self.entries[name] = {"facts": step_facts(self.recipe, name), **costs, "memory_mb": round(memory)}
+        write_json_atomic(self.path, self.entries)
+
+
+def _cpu_seconds() -> float:
+    """Of this process and its children that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
