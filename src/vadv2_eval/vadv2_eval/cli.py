@@ -118,6 +118,15 @@ def closed_loop(
     ] = None,
     scenario: Annotated[list[str] | None, typer.Option(help="Only these scenarios; repeatable.")] = None,
     seconds: Annotated[float, typer.Option(help="Longest drive, s; 0 for the scenario's own.", min=0.0)] = 0.0,
+    model: Annotated[
+        str, typer.Option(help="Folder of the driver `model` (perception, planner, vlm); empty: the default system.")
+    ] = "",
+    plan_hz: Annotated[
+        float, typer.Option(help="Frames the stack sees and plans on a second; control stays at 10 Hz.", min=0.1)
+    ] = 10.0,
+    words_every: Annotated[
+        float, typer.Option(help="Seconds between two reasonings in words; 0: none.", min=0.0)
+    ] = 1.0,
     models: Annotated[Path, typer.Option(help="Folder of model directories.")] = Path("models"),
     rig: Annotated[Path, typer.Option(help="Camera rig file.")] = Path("config/rig/surround6.yaml"),
     report: Annotated[Path | None, typer.Option(help="Write report.html and pictures of failures here.")] = None,
@@ -125,18 +134,24 @@ def closed_loop(
 ) -> None:
     """Drive the simulated towns and score: CARLA leaderboard, Bench2Drive, PDMS over the driven scenes, reasoning.
 
-    The same drives for every driver and any number of workers. A run that was stopped goes on from its store.
+    The same drives for every driver and any number of workers. A run that was stopped goes on from its store. The keys
+    of the first driver stand at the top of the JSON, with several those of each also below `drivers`. Drives of
+    `text_command` are told in held-out words, without action or route (`command_obeyed`).
 
-    Example: `vadv2 eval closed-loop --driver expert --driver constant_velocity --seeds 20 --json out/cl.json`
+    Example: `vadv2 eval closed-loop --driver model --model out/train/model --driver expert --split test --seeds 20`
     """
     from vadv2_core.files import write_json_atomic
     from vadv2_eval.closed_loop.report import text_table, write_report
     from vadv2_eval.closed_loop.run import ClosedLoopPlan, evaluate
+    from vadv2_eval.closed_loop.wheels import pace_of
     from vadv2_eval.jobs import ResultStore
 
     beside = out.with_suffix(".jsonl") if out is not None else Path("out/closed_loop.jsonl")
     pictures = str(report / "pictures") if report is not None else ""
-    plan = ClosedLoopPlan(tuple(driver), split, seeds, tuple(scenario or ()), seconds, str(models), str(rig), pictures)
+    plan = ClosedLoopPlan(
+        tuple(driver), split, seeds, tuple(scenario or ()), seconds, str(models), str(rig), pictures,
+        model, pace_of(plan_hz, words_every),
+    )  # fmt: skip
     result = evaluate(plan, ResultStore(store or beside), workers=workers, ray_address=ray)
     typer.echo(text_table(result))
     if out is not None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+T = TypeVar("T")
 RESAMPLES = 2000
 LEVEL = 0.95
 Z = 1.959963984540054
@@ -57,3 +59,24 @@ def rate_interval(hits: int, count: int) -> Estimate | None:
 def paired_difference(a: ArrayLike, b: ArrayLike, seed: int = 0) -> Estimate | None:
     """Mean of ``b - a`` over pairs with a bootstrap interval; pairs with a value that is not finite are dropped."""
     return mean_interval(np.asarray(b, dtype=np.float64) - np.asarray(a, dtype=np.float64), seed)
+
+
+def group_interval(
+    groups: Sequence[Sequence[T]], statistic: Callable[[Sequence[T]], float | None], seed: int = 0, resamples: int = 300
+) -> Estimate | None:
+    """A statistic of all samples with a bootstrap interval over groups, whose samples depend on each other.
+
+    None where the statistic is None of all of them; resamples of which it is None are left out.
+    """
+    whole = statistic([sample for group in groups for sample in group])
+    if whole is None:
+        return None
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for _ in range(resamples if len(groups) > 1 else 0):
+        picked = rng.integers(0, len(groups), len(groups))
+        value = statistic([sample for k in picked for sample in groups[k]])
+        if value is not None:
+            drawn.append(value)
+    low, high = np.quantile(drawn, [0.5 - 0.5 * LEVEL, 0.5 + 0.5 * LEVEL]) if drawn else (whole, whole)
+    return Estimate(whole, float(low), float(high), len(groups))

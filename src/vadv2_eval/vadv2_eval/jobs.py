@@ -22,6 +22,8 @@ from tqdm import tqdm
 
 from vadv2_core.errors import InputError
 
+ONE_THREAD = ("OMP_NUM_THREADS", "LP_NUM_THREADS")
+"""Threads of numerics and of the software renderer, one a worker unless the user says otherwise."""
 ATTEMPTS = 3
 """How often a job is tried whose worker died."""
 
@@ -156,6 +158,8 @@ def run_jobs(
         twice = next(k for k in keys if keys.count(k) > 1)
         raise InputError(f"key {twice!r} appears twice", label, "unique keys")
     left = [job for job in jobs if job.key not in store.rows]
+    for name in ONE_THREAD:  # Workers share the cores; threads of theirs would only wait for each other.
+        os.environ.setdefault(name, "1")
     if ray_address:
         finished = _by_ray(function, left, ray_address, workers)
     elif workers > 1 or isolated:

@@ -15,9 +15,19 @@ from vadv2_core.reasoning import Reasoning
 from vadv2_core.scene import Scene
 from vadv2_core.stamps import seconds_between
 from vadv2_core.trajectory import Trajectory
+from vadv2_eval.closed_loop.commands import TEXT_SCENARIO, HeldOutWords, command_outcomes
+from vadv2_eval.closed_loop.encounters import red_light_encounters
 from vadv2_eval.closed_loop.scores import drive_score, infraction_of
 from vadv2_eval.closed_loop.trace import DriveEventRecord, DriveTrace, motion_of, time_to_collision, traffic_speed
-from vadv2_eval.closed_loop.wheels import Wheel, make_wheel
+from vadv2_eval.closed_loop.wheels import (
+    PLAN_EVERY,
+    Pace,
+    SceneWheel,
+    StackWheel,
+    Wheel,
+    driver_config,
+    drives_by_scene,
+)
 from vadv2_eval.logs.drive_log import DriveLog, scored_vehicle
 from vadv2_eval.pdms.causes import causes_v1
 from vadv2_eval.pdms.reference_planner import reference_plan
@@ -44,6 +54,8 @@ class DriveOrder:
         models: Folder of model directories.
         rig: Rig file.
         pictures: Folder for the picture of what went wrong; empty for none.
+        model: Model directory of the driver ``model``; empty for the default system.
+        plan_every, words_every: The stack's `vadv2_eval.closed_loop.wheels.Pace`, steps of 0.1 s.
     """
 
     driver: str
@@ -54,6 +66,9 @@ class DriveOrder:
     models: str = "models"
     rig: str = "config/rig/surround6.yaml"
     pictures: str = ""
+    model: str = ""
+    plan_every: int = 1
+    words_every: int = 10
 
     @property
     def key(self) -> str:
@@ -69,7 +84,7 @@ class _Course:
     progress: list[float] = field(default_factory=list)
     states: list[Any] = field(default_factory=list)
     plans: dict[int, Trajectory] = field(default_factory=dict)
-    reasonings: dict[int, tuple[Reasoning, Any]] = field(default_factory=dict)
+    reasonings: dict[int, tuple[Reasoning, Any, Any]] = field(default_factory=dict)
     timings: dict[str, list[float]] = field(default_factory=dict)
 
 
@@ -86,21 +101,28 @@ def run_drive(argument: dict[str, Any]) -> dict[str, Any]:
             raise
         world.close()
         return {"order": asdict(order), "reason": NO_PLACE, "why": str(error)}
-    wheel: Wheel | None = None
     try:
-        wheel = make_wheel(order.driver, world.road, world.config.vehicle, Path(order.models), Path(order.rig))
+        wheel = _wheel(order, world)
         start = world.s
         course = _drive(world, wheel, scene)
         return _record(order, world, wheel, course, start)
     finally:
-        if wheel is not None:
-            wheel.close()
         world.close()
+
+
+def _wheel(order: DriveOrder, world: Any) -> Wheel:
+    vehicle = world.config.vehicle
+    if drives_by_scene(order.driver):
+        return SceneWheel(order.driver, world.road, vehicle)
+    config = driver_config(order.driver, vehicle, Path(order.models), order.model)
+    words = HeldOutWords(order.seed) if order.scenario == TEXT_SCENARIO else None
+    return StackWheel(config, world.road, Path(order.rig), Pace(order.plan_every, order.words_every), words)
 
 
 def _drive(world: Any, wheel: Wheel, scene: Scene) -> _Course:
     course = _Course()
     shadow = _Shadow(world)
+    speaks = isinstance(wheel, StackWheel) and wheel.speaks
     while True:
         course.scenes.append(scene)
         course.progress.append(float(world.s))
@@ -108,29 +130,31 @@ def _drive(world: Any, wheel: Wheel, scene: Scene) -> _Course:
             return course
         step = len(course.scenes) - 1
         answer = wheel.step(scene)
+        if speaks and step % PLAN_EVERY == 0:
+            shadow.see(scene)
         course.states.append(answer.status.state)
         if answer.plan is not None and step % PDMS_EVERY == 0:
             course.plans[step] = answer.plan
         if answer.reasoning is not None:
-            course.reasonings[step] = (answer.reasoning, shadow.decision(scene))
+            course.reasonings[step] = (answer.reasoning, shadow.decision, answer.visible)
         for stage, milliseconds in (answer.timings or {}).items():
             course.timings.setdefault(stage, []).append(milliseconds)
         scene = world.step(answer.command)
 
 
 class _Shadow:
-    """The expert beside the driver: what it would do, for the reasonings."""
+    """The expert beside the driver: what it would do, for the reasonings. It looks at 5 Hz, as when it drives."""
 
     def __init__(self, world: Any) -> None:
-        self._world = world
-        self._expert: Any = None
+        from vadv2_sim.drivers import make_scene_driver
 
-    def decision(self, scene: Scene) -> Any:
-        if self._expert is None:
-            from vadv2_sim.drivers import make_scene_driver
+        self._expert: Any = make_scene_driver("expert", world.road, world.config.vehicle)
 
-            self._expert = make_scene_driver("expert", self._world.road, self._world.config.vehicle)
+    def see(self, scene: Scene) -> None:
         self._expert.plan(scene)
+
+    @property
+    def decision(self) -> Any:
         return getattr(self._expert, "last_decision", None)
 
 
@@ -189,6 +213,11 @@ def _record(order: DriveOrder, world: Any, wheel: Wheel, course: _Course, start:
         "score": score.to_json(),
         "events": [asdict(e) for e in trace.events],
         "pdms": _plan_scores(log, course.plans),
+        "signals": {
+            "encounters": red_light_encounters(world, course.scenes, course.progress),
+            "violations": sum(e.kind == "red_light" and e.at_fault for e in trace.events),
+        },
+        "commands": _commands(order, world, course),
         "reasoning": [r.to_json() for r in _reasonings(order, world, course)],
         "seconds_in_state": seconds_in,
         "first_wrong": asdict(wrong) if wrong else None,
@@ -231,7 +260,14 @@ def _reasonings(order: DriveOrder, world: Any, course: _Course) -> list[Any]:
     from vadv2_eval.closed_loop.reasoning import judged_reasoning
 
     rows = []
-    for step, (reasoning, decision) in sorted(course.reasonings.items()):
+    for step, (reasoning, decision, visible) in sorted(course.reasonings.items()):
         future = course.scenes[step : step + 41]
-        rows.append(judged_reasoning(reasoning, future, world.road, decision, order.key, 0.1 * step))
+        rows.append(judged_reasoning(reasoning, future, world.road, decision, order.key, 0.1 * step, visible))
     return rows
+
+
+def _commands(order: DriveOrder, world: Any, course: _Course) -> list[dict[str, Any]]:
+    """What became of each command that was given in held-out words alone."""
+    if order.scenario != TEXT_SCENARIO or drives_by_scene(order.driver):
+        return []
+    return [outcome.to_json() for outcome in command_outcomes(world, course.scenes)]

@@ -27,6 +27,7 @@ def judged_reasoning(
     decision: Decision | None,
     drive: str,
     time: float,
+    visible: tuple[frozenset[str], frozenset[str]] | None = None,
 ) -> ReasoningRecord:
     """One record.
 
@@ -37,10 +38,11 @@ def judged_reasoning(
         decision: The expert's at that scene; None without one.
         drive: Name of the drive.
         time: Seconds since its start.
+        visible: Ids of the agents and of the signals that the cameras see; None for everything in sight.
     """
-    from vadv2_sim.narrator import SceneFacts, edge_cases
+    from vadv2_sim.narrator import SceneFacts, Visibility, edge_cases
 
-    facts = SceneFacts(future[0], road)
+    facts = SceneFacts(future[0], road, None if visible is None else Visibility(*visible))
     made, right, unread, intentions = _statements(reasoning, facts, decision)
     argued = argued_action(reasoning.trace)
     return ReasoningRecord(

@@ -17,7 +17,19 @@ ROWS = (
     ("PDMS-like of the driven plans", "pdms"),
     ("smallest time to collision, s", "min_ttc_s"),
     ("share of time below 1.5 s to collision", "low_ttc_share"),
+    ("drives with an at-fault collision", "at_fault_collision"),
+    ("red lights driven over, of those met", "signal_violation"),
+    ("commands in new words obeyed", "command_obeyed"),
+    ("edge-case recall", "edge_recall"),
+    ("edge-case precision", "edge_precision"),
+    ("intent F1", "intent_f1"),
+    ("agents' intention F1", "agent_intent_f1"),
+    ("trace accuracy", "trace_accuracy"),
+    ("chain-of-thought accuracy", "cot_accuracy"),
+    ("stated intent is driven", "agreement"),
 )
+SPOKEN = ROWS[-8:]
+"""Rows that only a driver with a reasoner has."""
 
 
 def by_driver(result: dict[str, Any]) -> dict[str, Any]:
@@ -34,7 +46,10 @@ def _estimate(value: dict[str, Any] | None) -> str:
 def rows_of(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the table of scores."""
     drivers = by_driver(result)
-    rows = [[label, *(_estimate(d["estimates"][key]) for d in drivers.values())] for label, key in ROWS]
+    silent = not any(d["reasoning"] for d in drivers.values())
+    shown = [row for row in ROWS if row not in SPOKEN] if silent else ROWS
+    rows = [[label, *(_estimate(d["estimates"].get(key)) for d in drivers.values())] for label, key in shown]
+    rows.append(["frames a second, image to command", *(_number(d["planner_hz"]) for d in drivers.values())])
     rows.append(["take-overs a km", *(_number(d["take_overs_per_km"]) for d in drivers.values())])
     rows.append(["drives, km", *(f"{d['drives']}, {d['kilometres']:.2f}" for d in drivers.values())])
     rows.append(["infractions", *(_listed(d["infractions"]) for d in drivers.values())])

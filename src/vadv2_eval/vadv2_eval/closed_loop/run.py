@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vadv2_core.errors import InputError
 from vadv2_eval.closed_loop.drive import NO_PLACE, PDMS_NAME, DriveOrder
 from vadv2_eval.closed_loop.scores import PENALTIES, take_over_rate
-from vadv2_eval.closed_loop.wheels import check_driver
+from vadv2_eval.closed_loop.table import TABLE_CONVENTIONS, drive_table, planner_hz, stage_medians
+from vadv2_eval.closed_loop.wheels import Pace, check_driver, drives_by_scene
 from vadv2_eval.intervals import mean_interval, rate_interval
 from vadv2_eval.jobs import Job, ResultStore, run_jobs
 from vadv2_eval.reasoning.records import record_from_json
-from vadv2_eval.reasoning.summary import reasoning_summary
+from vadv2_eval.reasoning.summary import reasoning_summary, reasoning_table
 
 FIRST_SEED = {"val": 7_000_000, "test": 9_000_000}
 """Seeds far from those of recordings, so that no evaluated drive was trained on."""
@@ -47,6 +48,8 @@ class ClosedLoopPlan:
         models: Folder of model directories.
         rig: Rig file.
         pictures: Folder for pictures of failures; empty for none.
+        model: Model directory of the driver ``model``; empty for the default system.
+        pace: How often the stack plans and speaks.
     """
 
     drivers: tuple[str, ...]
@@ -57,6 +60,8 @@ class ClosedLoopPlan:
     models: str = "models"
     rig: str = "config/rig/surround6.yaml"
     pictures: str = ""
+    model: str = ""
+    pace: Pace = field(default_factory=Pace)
 
     def orders(self, driver: str) -> Iterator[DriveOrder]:
         """Orders without end, round-robin over town x scenario; the same for every driver.
@@ -75,7 +80,10 @@ class ClosedLoopPlan:
         while True:
             turn, place = divmod(index, len(scenarios))
             town, scenario = towns[(place + turn) % len(towns)], scenarios[place]
-            yield DriveOrder(driver, town, scenario, seed + index, self.seconds, self.models, self.rig, self.pictures)
+            yield DriveOrder(
+                driver, town, scenario, seed + index, self.seconds, self.models, self.rig, self.pictures,
+                self.model, self.pace.plan, self.pace.words,
+            )  # fmt: skip
             index += 1
 
 
@@ -102,14 +110,24 @@ def split_towns(split: str) -> tuple[str, ...]:
     return tuple(str(t) for t in towns)
 
 
-def fingerprint(plan: ClosedLoopPlan) -> str:
-    """Eight hex digits of what else changes a drive: its length, the rig and the model files."""
+def fingerprint(plan: ClosedLoopPlan, driver: str = "model") -> str:
+    """Eight hex digits of what else changes a drive: its length and, for the stack, rig, pace and the model files.
+
+    A driver that reads the Scene has neither and a rule no model, so that their drives serve beside any model.
+    """
+    from vadv2_planner.registry import RULES
+
     digest = hashlib.sha256(f"{plan.seconds}".encode())
-    rig = Path(plan.rig)
+    if drives_by_scene(driver):
+        return digest.hexdigest()[:8]
+    digest.update(f"{plan.pace}".encode())
+    if driver in RULES:
+        return digest.hexdigest()[:8]
+    rig, models = Path(plan.rig), Path(plan.model or plan.models)
     if rig.is_file():
         digest.update(rig.read_bytes())
-    for config in sorted(Path(plan.models).rglob("config.json")):
-        digest.update(str(config.relative_to(plan.models)).encode() + config.read_bytes())
+    for config in sorted(models.rglob("config.json")):
+        digest.update(str(config.relative_to(models)).encode() + config.read_bytes())
     return digest.hexdigest()[:8]
 
 
@@ -125,15 +143,15 @@ def evaluate(plan: ClosedLoopPlan, store: ResultStore, *, workers: int, ray_addr
     if plan.drives < 1:
         raise InputError(f"{plan.drives} drives", "--seeds", "at least 1")
     for driver in plan.drivers:
-        check_driver(driver, Path(plan.models))
-    mark = fingerprint(plan)
+        check_driver(driver, Path(plan.models), plan.model)
+    marks = {driver: fingerprint(plan, driver) for driver in plan.drivers}
     summaries = {}
     for driver in plan.drivers:
-        rows = _run(plan, driver, mark, store, workers, ray_address)
+        rows = _run(plan, driver, marks[driver], store, workers, ray_address)
         summaries[driver] = summarise(rows)
     head = {
         "split": plan.split,
-        "fingerprint": mark,
+        "fingerprint": marks,
         "conventions": {
             "driving_score": f"CARLA leaderboard: completion on the road x product of {PENALTIES}",
             "success": "Bench2Drive: the goal reached in time without any infraction",
@@ -141,11 +159,13 @@ def evaluate(plan: ClosedLoopPlan, store: ResultStore, *, workers: int, ray_addr
             "comfort": "Bench2Drive: share of 2 s segments within nuPlan's bounds",
             "pdms": PDMS_NAME,
             "take_overs_per_km": "fall-backs into a soft or emergency stop, and at-fault collisions",
+            **TABLE_CONVENTIONS,
         },
+        "pace": {"plan_hz": 10.0 / plan.pace.plan, "words_every_s": 0.1 * plan.pace.words},
     }
-    if len(plan.drivers) == 1:
-        return head | {"driver": plan.drivers[0], **summaries[plan.drivers[0]]}
-    return head | {"drivers": summaries}
+    # The keys of the first driver stand at the top, those of all of them below ``drivers``.
+    first = head | {"driver": plan.drivers[0], **summaries[plan.drivers[0]]}
+    return first if len(plan.drivers) == 1 else first | {"drivers": summaries}
 
 
 def _run(
@@ -199,6 +219,8 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for name, count in s["infractions"].items():
             totals[name] += count
     records = [record_from_json(r, "drive") for d in driven for r in d["reasoning"]]
+    table = drive_table(driven) | reasoning_table(records)
+    estimates |= {k: v.to_json() if v else None for k, v in table.items()}
     return {
         "drives": len(driven),
         "model_id": sorted({r["model_id"] for r in driven}),
@@ -208,6 +230,8 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "take_overs_per_km": take_over_rate(sum(s["take_overs"] for s in scores), 1000.0 * kilometres),
         "infractions": dict(sorted(totals.items())),
         "infractions_per_km": {k: v / kilometres for k, v in sorted(totals.items())} if kilometres > 0.01 else {},
+        "planner_hz": planner_hz(driven),
+        "timings_ms": stage_medians(driven),
         "reasons": _counts(r["reason"] for r in driven),
         "seconds_in_state": _sums([r["seconds_in_state"] for r in driven]),
         "abilities": abilities(driven),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vadv2_eval.intervals import rate_interval
+from vadv2_eval.intervals import Estimate, group_interval, rate_interval
 from vadv2_eval.reasoning.classes import accuracy, calibration_error, class_scores, flag_score, macro_f1
 from vadv2_eval.reasoning.records import ReasoningRecord
 
@@ -81,6 +81,56 @@ def reasoning_summary(records: Sequence[ReasoningRecord]) -> dict[str, Any]:
         "truncated": _rate(sum(r.truncated for r in records), len(records)),
         "median_seconds": float(np.median([r.seconds for r in records])) if records else None,
     }
+
+
+def reasoning_table(records: Sequence[ReasoningRecord]) -> dict[str, Estimate | None]:
+    """The reasoning's rows of the table of what a model reached, with 95 % intervals; empty without records.
+
+    ``edge_recall`` and ``edge_precision`` count all flags of all reasonings together, at 0.5. ``intent_f1`` is the mean
+    of the macro F1 of longitudinal action, lateral action and cause, over the classes that are true somewhere;
+    ``agent_intent_f1`` the macro F1 of stated intentions. Intervals of F1 and of the flags are bootstraps over drives,
+    because moments of one drive are alike; the others are Wilson's.
+    """
+    if not records:
+        return {}
+    summary = reasoning_summary(records)
+    drives = sorted({r.drive for r in records})
+    grouped = [[r for r in records if r.drive == drive] for drive in drives]
+
+    def rate(key: str) -> Estimate | None:
+        value = summary[key]
+        return None if value is None else Estimate(**value)
+
+    return {
+        "edge_recall": group_interval(grouped, lambda rows: _edges(rows)[0]),
+        "edge_precision": group_interval(grouped, lambda rows: _edges(rows)[1]),
+        "intent_f1": group_interval(grouped, intent_f1),
+        "agent_intent_f1": group_interval(grouped, agent_intent_f1),
+        "trace_accuracy": rate("trace_accuracy"),
+        "cot_accuracy": rate("cot_accuracy"),
+        "agreement": rate("agreement"),
+    }
+
+
+def intent_f1(records: Sequence[ReasoningRecord]) -> float | None:
+    """Mean of the macro F1 of longitudinal action, lateral action and cause; None without an expert's decision."""
+    judged = [r for r in records if r.true]
+    found = [macro_f1(class_scores([r.said[i] for r in judged], [r.true[i] for r in judged])) for i in range(3)]
+    values = [f for f in found if f is not None]
+    return float(np.mean(values)) if values else None
+
+
+def agent_intent_f1(records: Sequence[ReasoningRecord]) -> float | None:
+    """Macro F1 of stated against true intentions of agents; None where none was stated."""
+    pairs = [pair for r in records for pair in r.intentions]
+    return macro_f1(class_scores([a for a, _ in pairs], [b for _, b in pairs]))
+
+
+def _edges(records: Sequence[ReasoningRecord]) -> tuple[float | None, float | None]:
+    """Recall and precision over all flags of all records."""
+    pairs = [(r.flags[n], t) for r in records for n, t in r.flag_truths.items() if n in r.flags]
+    score = flag_score([p for p, _ in pairs], [t for _, t in pairs])
+    return score.recall, score.precision
 
 
 def _flags(records: Sequence[ReasoningRecord]) -> dict[str, Any]:
