@@ -1,6 +1,7 @@
 """The expert on a hand-made road: what it stops for, what it passes, how it comes back, and what it says."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -185,3 +186,47 @@ def test_same_scenes_same_plans_and_a_route_is_needed():
         assert np.array_equal(first.plan(now).points, second.plan(now).points)
     with pytest.raises(InputError, match="no route"):
         first.plan(replace(moments[0], route=None))
+
+
+def test_who_stands_closely_beside_the_way_is_passed_in_one_go():
+    def moment(state, stamp):
+        waits = car(40.0, 2.1, yaw=np.pi - 0.05, intention=AgentIntention.YIELDS, cause=Cause.YIELD, lane="a_1")
+        return scene(state, stamp, waits)
+
+    states = drive(Expert(road(), CAR), 40.0, moment)
+    assert states[-1].pose.x > 60.0
+    stops = sum(a.speed > 0.3 >= b.speed for a, b in pairwise(states))
+    assert stops == 1  # patience does not begin anew with every metre crept
+
+
+def test_a_table_goes_on_with_the_drives_it_lacks(tmp_path, monkeypatch):
+    import typer
+    from typer.testing import CliRunner
+
+    from vadv2_core.files import read_json
+    from vadv2_sim import cli_expert
+    from vadv2_sim.expert import table
+
+    driven = []
+
+    def drive_once(town, scenario, seed, driver="expert"):
+        driven.append(seed)
+        return table.DriveRow(town, scenario, seed, "goal", True, 30.0, 100.0, 1.0)
+
+    monkeypatch.setattr(table, "drive_once", drive_once)
+    app = typer.Typer()
+    cli_expert.register(app)
+    file = tmp_path / "table.json"
+    options = ["--towns", "town_a", "--scenarios", "jaywalker", "--workers", "1", "--json", str(file)]
+    for drives, fresh in ((2, [0, 1]), (4, [2, 3])):
+        driven.clear()
+        assert CliRunner().invoke(app, ["--drives", str(drives), *options]).exit_code == 0
+        assert driven == fresh
+    told = read_json(file)
+    assert [r["seed"] for r in told["rows"]] == [0, 1, 2, 3]
+    assert told["summary"]["routes_completed"] == 1.0
+    with pytest.raises(InputError, match="holds drives of 'expert'"):
+        table.kept_rows(file, "lane_follower")
+    file.write_text("[]")
+    with pytest.raises(InputError, match="not a table"):
+        table.kept_rows(file, "expert")

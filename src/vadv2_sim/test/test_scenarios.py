@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from vadv2_core.errors import InputError
@@ -39,8 +40,8 @@ NAMES = (
 SPARSE = WorldConfig(traffic=TrafficConfig(warmup=2.0, vehicles=6, pedestrians=4))
 
 
-def play(name: str, town: str, seconds: float, seed: int = 1) -> list[Scene]:
-    world = World(town, name, seed, SPARSE)
+def play(name: str, town: str, seconds: float, seed: int = 1, config: WorldConfig = SPARSE) -> list[Scene]:
+    world = World(town, name, seed, config)
     scene = world.reset()
     driver, tracker = LaneFollower(world.road), PlanTracker(world.config.vehicle)
     scenes = [scene]
@@ -108,6 +109,13 @@ def test_a_car_cuts_in() -> None:
                 sides.append(float(scene.ego.pose.inverse_transform((agent.x, agent.y))[1]))
     assert abs(sides[0]) > 2.5
     assert min(abs(v) for v in sides) < 0.6
+
+
+def test_the_car_that_cuts_in_brakes_as_a_car_can() -> None:
+    scenes = play("cut_in", "town_f", 9.0, 4043, WorldConfig())
+    speeds = [float(np.hypot(*a.velocity)) for s in scenes for a in s.agents if a.id == "cutter"]
+    assert min(speeds) < 5.0  # it stops before a red light
+    assert min(np.diff(speeds)) > -0.55
 
 
 def test_the_car_ahead_brakes_to_a_standstill() -> None:

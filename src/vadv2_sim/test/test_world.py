@@ -10,7 +10,7 @@ import pytest
 
 from vadv2_core.drive import VehicleCommand
 from vadv2_core.errors import InputError
-from vadv2_core.taxonomy import AgentIntention
+from vadv2_core.taxonomy import AgentClass, AgentIntention
 from vadv2_sim.drive_events import EventKind
 from vadv2_sim.lane_follower import LaneFollower
 from vadv2_sim.plan_tracker import PlanTracker
@@ -118,3 +118,53 @@ def test_sumo_dying_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session.libsumo, "simulationStep", die)
     with pytest.raises(InputError, match="SUMO died: connection closed"):
         world.step(VehicleCommand(scene.stamp, 0, 0.0, 0.0, 0.0, 0.0))
+
+
+def test_a_person_against_the_flank_of_a_standing_ego_steps_back() -> None:
+    world = World("town_a", "free", 1, QUICK)
+    scene = world.reset()
+    brake = VehicleCommand(0, 0, 0.0, 0.0, -7.0, 0.0)
+    while scene.ego.speed > 0.0:
+        scene = world.step(brake)
+    person = world.traffic.sumo.person
+    side = -0.5 * world.config.vehicle.width - 0.35
+    x, y = (float(v) for v in scene.ego.pose.transform((1.5, side)))
+    person.add("p9999", world.route.edges[0], 1.0, typeID="walker")
+    person.appendWaitingStage("p9999", 1000.0)
+    person.moveToXY("p9999", "", x, y, keepRoute=2)
+    gaps = []
+    for _ in range(120):
+        scene = world.step(brake)
+        gaps += [scene.ego.pose.inverse_transform((a.x, a.y))[1] for a in scene.agents if a.id == "p9999"]
+    assert gaps[0] == pytest.approx(side, abs=0.1)
+    assert gaps[-1] < side - 0.6
+    assert max(np.diff(gaps)) < 0.02  # never towards the ego
+
+
+@pytest.mark.parametrize(
+    ("town", "scenario", "seed"),
+    [
+        ("town_f", "cut_in", 4043),  # the car that cuts in once braked by 2.5 m/s within a step
+        ("town_b", "pedestrian_crossing", 4054),  # somebody once walked before the bumper when the drive began
+        ("town_e", "stop_sign", 1114),  # a car that turns left and the ego once gave way to each other for ever
+        pytest.param("town_d", "lane_change", 1122, marks=pytest.mark.long),
+        pytest.param("town_d", "red_light", 1065, marks=pytest.mark.long),
+        pytest.param("town_b", "free", 100077, marks=pytest.mark.long),  # a person at its flank
+    ],
+)
+def test_drives_that_once_ended_badly_come_to_their_goal(town: str, scenario: str, seed: int) -> None:
+    from vadv2_sim.expert.table import drive_once
+
+    row = drive_once(town, scenario, seed)
+    assert (row.reason, row.at_fault) == ("goal", ())
+
+
+def test_nobody_crosses_before_the_bumper_when_a_drive_begins() -> None:
+    world = World("town_b", "pedestrian_crossing", 4054)
+    scene = world.reset()
+    near = [
+        scene.ego.pose.inverse_transform((a.x, a.y))
+        for a in scene.agents
+        if a.cls == AgentClass.PEDESTRIAN and not a.id.startswith("crosser")
+    ]
+    assert not [p for p in near if 0.0 < p[0] < 12.0 and abs(p[1]) < 2.0]

@@ -20,9 +20,13 @@ def expert_table(
     seed: Annotated[int, typer.Option(min=0, help="Of the first drive.")] = 0,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes at once.")] = 2,
     driver: Annotated[str, typer.Option(help="Who drives: expert or lane_follower.")] = "expert",
-    json_path: Annotated[Path | None, typer.Option("--json", help="Also write rows and summary to this file.")] = None,
+    json_path: Annotated[
+        Path | None, typer.Option("--json", help="Also write rows and summary to this file, drive by drive.")
+    ] = None,
 ) -> None:
     """Drive seeded scenarios and print completion, collisions, infractions and comfort by town and scenario.
+
+    Killed, the same command goes on with the drives that its --json file lacks.
 
     Example: ./vadv2 sim expert-table --drives 200 --json out/expert.json
     """
@@ -31,7 +35,7 @@ def expert_table(
     from rich.table import Table
 
     from vadv2_core.files import write_json_atomic
-    from vadv2_sim.expert.table import as_mapping, plan_drives, run_table, summary
+    from vadv2_sim.expert.table import as_mapping, kept_rows, plan_drives, run_table, summary
     from vadv2_sim.scenarios import SCENARIOS, make_scenario
     from vadv2_sim.town import TOWN_NAMES, load_town
 
@@ -42,7 +46,14 @@ def expert_table(
     for name in names:
         make_scenario(name, 0)
     jobs = plan_drives(town_names, names, drives, seed)
-    rows = list(track(run_table(jobs, workers, driver), "driving", total=len(jobs)))
+    kept = kept_rows(json_path, driver) if json_path is not None else []
+    found = {(r.town, r.scenario, r.seed): r for r in kept}
+    missing = [job for job in jobs if job not in found]
+    for row in track(run_table(missing, workers, driver), "driving", total=len(missing)):
+        found[row.town, row.scenario, row.seed] = row
+        if json_path is not None:
+            write_json_atomic(json_path, as_mapping([found[j] for j in jobs if j in found], driver))
+    rows = [found[job] for job in jobs]
     console = Console()
     table = Table("town", "scenario", "drives", "completed", "at-fault collisions", "other infractions", "jerk, m/s³")
     for town in town_names:
@@ -66,4 +77,4 @@ def expert_table(
         f"infractions {whole['infractions']}, {whole['plan_ms']} ms a plan"
     )
     if json_path is not None:
-        write_json_atomic(json_path, as_mapping(rows))
+        write_json_atomic(json_path, as_mapping(rows, driver))

@@ -167,7 +167,7 @@ class FreeDrive(Scenario):
         "Drive a random way through the town's traffic.",
         "none",
         "the end of the way is reached without an infraction",
-        180.0,
+        240.0,
         causes=tuple(Cause),
         parameters={"length": ScenarioParameter(500.0, 800.0, "m", "length of the way")},
     )

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vadv2_core.geometry import Array, arc_length, heading_at, point_at
-from vadv2_core.taxonomy import AgentIntention, Cause
+from vadv2_core.taxonomy import AgentIntention, Cause, SignalState
 from vadv2_sim.route_plan import edges_of
 from vadv2_sim.sumo_session import STEP
 
 if TYPE_CHECKING:
     from vadv2_sim.world import World
 
+SPEED_UP, BRAKE = 3.0, 5.0
+"""What a led vehicle's speed may change by, m/s^2; the ego behind it must be able to brake as hard."""
+_COMFORT = 2.8
+"""It brakes so hard for what it sees in time, m/s^2."""
 _LENGTHS = {"car": 4.4, "van": 5.2, "truck": 8.5, "bus": 11.0, "reckless": 4.4, "emergency": 6.2, "bicycle": 1.8}
 
 
@@ -93,6 +97,10 @@ class Puppet:
         self._placed = True
         self.move(world)
 
+    def pace(self, wanted: float) -> None:
+        """Take a speed as far as `SPEED_UP` and `BRAKE` let it within one step."""
+        self.speed = max(self.speed - BRAKE * STEP, min(self.speed + SPEED_UP * STEP, wanted), 0.0)
+
     def move(self, world: World) -> None:
         """Go on by one step at its speed."""
         if not self._placed:
@@ -129,6 +137,33 @@ class Puppet:
         elif self.name in sumo.vehicle.getIDList():
             sumo.vehicle.remove(self.name)
         self._placed = False
+
+
+def room_ahead(world: World, puppet: Puppet) -> float:
+    """Highest speed at which a led vehicle can still stop, braking gently, before who stands ahead or a red light."""
+    x, y = (float(v) for v in point_at(puppet.path, puppet.s))
+    yaw = float(heading_at(puppet.path, puppet.s))
+    c, s = math.cos(yaw), math.sin(yaw)
+    nose = 0.5 * _LENGTHS[puppet.kind]
+    allowed = math.inf
+    for agent in world.scene.agents if hasattr(world, "scene") else ():
+        ahead = (agent.x - x) * c + (agent.y - y) * s
+        side = abs(-(agent.x - x) * s + (agent.y - y) * c)
+        if agent.id == puppet.name or ahead < 0.0 or side > 1.5:
+            continue
+        gap = ahead - 0.5 * agent.length - nose
+        onward = max(agent.velocity[0] * c + agent.velocity[1] * s, 0.0)
+        allowed = min(allowed, math.sqrt(onward**2 + 2.0 * _COMFORT * max(gap - 1.5, 0.0)))
+    states = world.traffic.signals(x, y)
+    for line in world.road.stop_lines:
+        if states.get(line.signal or "") not in (SignalState.RED, SignalState.YELLOW, SignalState.RED_YELLOW):
+            continue
+        dx, dy = line.segment.mean(axis=0) - (x, y)
+        gap = dx * c + dy * s - nose
+        # What it cannot stop before any more it drives past.
+        if abs(-dx * s + dy * c) < 1.5 and gap > 0.0 and puppet.speed**2 < 2.0 * BRAKE * gap:
+            allowed = min(allowed, math.sqrt(2.0 * _COMFORT * max(gap - 0.8, 0.0)))
+    return allowed
 
 
 def across(world: World, s: float, reach: float, from_right: bool) -> Array:

@@ -11,7 +11,7 @@ from vadv2_core.scene import Lane
 from vadv2_core.taxonomy import AgentIntention, Cause, EdgeCaseFlag, LaneKind
 from vadv2_sim.route_plan import edge_of
 from vadv2_sim.scenario import Placement, Scenario, ScenarioInfo, ScenarioParameter, Site
-from vadv2_sim.scenario_actors import Puppet, clear_around, put_on_route
+from vadv2_sim.scenario_actors import Puppet, clear_around, put_on_route, room_ahead
 from vadv2_sim.scenario_places import along, first_of, shuffled, wide_lanes
 
 if TYPE_CHECKING:
@@ -84,50 +84,30 @@ class CutIn(Scenario):
         centre = world.route.project(*(float(v) for v in point_at(puppet.path, puppet.s)))[0]
         gap = centre - world.s - 2.7
         t = world.time - self.values["after"]
+        wanted = puppet.speed
         if t < 0.0:
             # Close up to the wanted gap, then hold it until the change.
-            puppet.speed = float(np.clip(world.speed + 0.8 * (self.values["gap"] - gap), 3.0, 14.0))
+            wanted = float(np.clip(world.speed + 0.8 * (self.values["gap"] - gap), 3.0, 14.0))
         elif t < 2.6:
-            puppet.speed = max(puppet.speed, 5.0)
+            wanted = max(puppet.speed, 5.0)
             puppet.say(world, AgentIntention.MERGES, Cause.LANE_CHANGE)
             side = 1 if not self._from_left else 2
             world.traffic.sumo.vehicle.setSignals(puppet.name, 2 if side == 1 else 1)
             self.happen("cut_in")
         elif t < 7.0:
-            wanted = self._speed * self.values["slows_to"]
-            puppet.speed = max(wanted, puppet.speed - 0.25)
+            wanted = max(self._speed * self.values["slows_to"], puppet.speed - 0.25)
             puppet.say(world, AgentIntention.KEEPS, Cause.FREE_ROAD)
             world.traffic.sumo.vehicle.setSignals(puppet.name, 8)
         else:
-            puppet.speed = min(self._speed * 1.1, puppet.speed + 0.15)
+            wanted = min(self._speed * 1.1, puppet.speed + 0.15)
             world.traffic.sumo.vehicle.setSignals(puppet.name, 0)
         ahead = gap > 55.0 or centre > world.placement.goal + 40.0
         if puppet.arrived or (t > 9.0 and ahead):
             puppet.leave(world)
             self._puppet = None
         else:
-            self._mind_others(world, puppet)
+            puppet.pace(min(wanted, room_ahead(world, puppet)))
             puppet.move(world)
-
-    @staticmethod
-    def _mind_others(world: World, puppet: Puppet) -> None:
-        """It does not drive through who stands before it, nor over a red light."""
-        x, y = (float(v) for v in point_at(puppet.path, puppet.s))
-        yaw = float(heading_at(puppet.path, puppet.s))
-        for agent in world.scene.agents if hasattr(world, "scene") else ():
-            dx, dy = agent.x - x, agent.y - y
-            ahead = dx * np.cos(yaw) + dy * np.sin(yaw)
-            side = abs(-dx * np.sin(yaw) + dy * np.cos(yaw))
-            gap = ahead - 0.5 * agent.length - 2.2
-            if agent.id != puppet.name and side < 1.5 and 0.0 < gap < 1.2 * puppet.speed + 2.0:
-                puppet.speed = min(puppet.speed, max(0.0, 0.6 * gap - 0.8))
-        for line in world.road.stop_lines:
-            if not line.signal or int(world.traffic.signals(x, y).get(line.signal, 0)) not in (1, 2):
-                continue
-            dx, dy = line.segment.mean(axis=0) - (x, y)
-            ahead = dx * np.cos(yaw) + dy * np.sin(yaw) - 2.2
-            if abs(-dx * np.sin(yaw) + dy * np.cos(yaw)) < 1.5 and 0.0 < ahead < 1.2 * puppet.speed + 2.0:
-                puppet.speed = min(puppet.speed, max(0.0, 0.6 * ahead - 0.6))
 
 
 class HardBrake(Scenario):
@@ -336,9 +316,8 @@ class EmergencyBehind(Scenario):
             self.happen("emergency_behind")
             return
         puppet = self._puppet
-        puppet.speed = max(self.values["speed"], world.speed + 8.0)
-        CutIn._mind_others(world, puppet)
-        self._mind_ego(world, puppet)
+        wanted = max(self.values["speed"], world.speed + 8.0)
+        puppet.pace(min(wanted, room_ahead(world, puppet), self._room_to_ego(world, puppet)))
         x, y = (float(v) for v in point_at(puppet.path, puppet.s))
         ahead = plan.project(x, y)[0] - world.s
         self.passed = self.passed or ahead > 8.0
@@ -368,14 +347,16 @@ class EmergencyBehind(Scenario):
                 vehicle.remove(name)
 
     @staticmethod
-    def _mind_ego(world: World, puppet: Puppet) -> None:
+    def _room_to_ego(world: World, puppet: Puppet) -> float:
+        """Highest speed at which it stops behind an ego that has not made way."""
         x, y = (float(v) for v in point_at(puppet.path, puppet.s))
         yaw = float(heading_at(puppet.path, puppet.s))
         ex, ey = world.ego.centre()
         ahead = (ex - x) * np.cos(yaw) + (ey - y) * np.sin(yaw) - 5.5
         side = abs(-(ex - x) * np.sin(yaw) + (ey - y) * np.cos(yaw))
-        if side < 2.15 and -2.0 < ahead < 14.0:
-            puppet.speed = min(puppet.speed, max(0.0, 0.8 * ahead))
+        if side > 2.15 or ahead < -2.0:
+            return float("inf")
+        return float(np.sqrt(world.speed**2 + 2.0 * 2.8 * max(ahead, 0.0)))
 
     def succeeded(self, world: World) -> bool:
         """As ever, and the emergency vehicle got by."""

@@ -23,6 +23,7 @@ from vadv2_sim.road_map import town_map
 from vadv2_sim.route_plan import RouteFinder, RoutePlan, edge_of, edges_of
 from vadv2_sim.scenario import Scenario, Site, with_goal
 from vadv2_sim.scenarios import make_scenario
+from vadv2_sim.standoffs import Standoffs
 from vadv2_sim.street_furniture import road_works
 from vadv2_sim.sumo_session import STEP
 from vadv2_sim.town import Town, load_town
@@ -110,6 +111,7 @@ class World:
         self.traffic.put_ego(self.ego.state.pose, self.route.edges)
         self.events = []
         self._detector = EventDetector(self.road, self.finder, self.config.vehicle)
+        self._standoffs = Standoffs(self.traffic.sumo, self.road, self.config.vehicle)
         self.finished, self.success, self.reason = False, False, ""
         self.traffic.step((x, y))
         self.scenario.begin(self)
@@ -129,6 +131,7 @@ class World:
             self.traffic.put_ego(self.ego.state.pose, self._edges_ahead())
         self.traffic.move_ego(self.ego.state.pose)
         self.scenario.tick(self)
+        self._standoffs.step(self.ego.state.pose, self.ego.state.speed, self.scene.agents, STEP)
         self.traffic.step(self.ego.centre())
         self.stamp += STEP_NS
         self.scene = self._see()
@@ -220,6 +223,12 @@ class World:
             close = math.hypot(x - pose.x, y - pose.y) < 12.0
             if close or (abs(offset) < 2.0 and -16.0 < s - self.s < ahead + 5.0):
                 vehicle.remove(name)
+        person = self.traffic.sumo.person
+        for name in person.getIDList():
+            s, offset = self.route.project(*person.getPosition(name))
+            walks = person.getLaneID(name).startswith(":")
+            if walks and abs(offset) < 5.0 and -4.0 < s - self.s < ahead:
+                person.removeStages(name)
 
     def _standing_works(self, seed: int) -> None:
         """Close the lanes of the town's own road works."""

@@ -25,6 +25,9 @@ from vadv2_sim.expert.motion import MotionModel, Movers
 from vadv2_sim.expert.people import people_gates
 from vadv2_sim.expert.route_path import RoutePath
 
+CREPT = 9.0
+"""Patience begins anew once the ego is so far from where it stopped, m."""
+
 
 @dataclass(slots=True)
 class Memory:
@@ -33,13 +36,15 @@ class Memory:
     Attributes:
         gates: Stops made, lights passed, who waits since when.
         way: The kind of way driven last.
-        stopped: Since when the ego stands, s; None while it moves.
+        stopped: Since when the ego stands, s; None while it moves. Creeping a few metres on is still standing.
+        stood_at: Where it stopped, world; None while it moves.
         clock: Time of the last plan, s.
     """
 
     gates: GateMemory = field(default_factory=GateMemory)
     way: Way = Way.KEEP
     stopped: float | None = None
+    stood_at: tuple[float, float] | None = None
     clock: float = -1.0
 
 
@@ -165,10 +170,11 @@ class Expert:
             still.setdefault(name, now)
         for name in [n for n in still if n not in standing]:
             del still[name]
-        if speed > 0.3:
-            self._memory.stopped = None
-        elif self._memory.stopped is None:
-            self._memory.stopped = now
+        memory, pose = self._memory, scene.ego.pose
+        if memory.stood_at is not None and np.hypot(pose.x - memory.stood_at[0], pose.y - memory.stood_at[1]) > CREPT:
+            memory.stopped = memory.stood_at = None
+        if speed < 0.3 and memory.stopped is None:
+            memory.stopped, memory.stood_at = now, (pose.x, pose.y)
 
     def _rescue_behind(self, movers: Movers, here: float) -> tuple[str, float] | None:
         """A vehicle with blue light that comes up from behind, and how far behind it is, m."""

@@ -6,11 +6,13 @@ import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vadv2_core.errors import InputError
+from vadv2_core.files import read_json
 
 PLAN_EVERY = 2
 """Steps of 0.1 s between two plans: 5 Hz."""
@@ -115,6 +117,28 @@ def plan_drives(towns: Sequence[str], scenarios: Sequence[str], drives: int, see
     return [(*pairs[order[k % len(pairs)]], seed + k) for k in range(drives)]
 
 
+def kept_rows(path: Path, driver: str) -> list[DriveRow]:
+    """Rows of a table that a killed run left at ``path``; none where there is no file.
+
+    Raises:
+        InputError: for a file that is no table, or one of another driver.
+    """
+    if not path.exists():
+        return []
+    told: Any = read_json(path)
+    try:
+        rows = []
+        for row in told["rows"]:
+            values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
+            rows.append(DriveRow(**values))
+        of = told["driver"]
+    except (KeyError, TypeError, AttributeError):
+        raise InputError("is not a table of drives", str(path), "what expert-table --json wrote") from None
+    if of != driver:
+        raise InputError(f"holds drives of {of!r}", str(path), f"a table of {driver!r}, or a new file")
+    return rows
+
+
 def run_table(jobs: Sequence[tuple[str, str, int]], workers: int = 2, driver: str = "expert") -> Iterator[DriveRow]:
     """Drive every job in ``workers`` processes; rows come in the order of the jobs."""
     work = [(*job, driver) for job in jobs]
@@ -146,6 +170,6 @@ def summary(rows: Sequence[DriveRow]) -> dict[str, Any]:
     }
 
 
-def as_mapping(rows: Sequence[DriveRow]) -> dict[str, Any]:
-    """Summary and rows as JSON values."""
-    return {"summary": summary(rows), "rows": [asdict(r) for r in rows]}
+def as_mapping(rows: Sequence[DriveRow], driver: str = "expert") -> dict[str, Any]:
+    """Driver, summary and rows as JSON values."""
+    return {"driver": driver, "summary": summary(rows), "rows": [asdict(r) for r in rows]}
