@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from vadv2_eval.faults.cli import faults
+from vadv2_eval.scenes_cli import scenes
 
 
 def _group(app: typer.Typer, name: str, text: str) -> typer.Typer:
@@ -29,6 +30,7 @@ def register(app: typer.Typer) -> None:
     evaluate.command("open-loop")(open_loop)
     evaluate.command("logs")(logs)
     evaluate.command("closed-loop")(closed_loop)
+    evaluate.command("scenes")(scenes)
     evaluate.command("bag")(bag)
     evaluate.command("compare")(compare)
     evaluate.command("edge-cases")(edge_cases)

@@ -70,8 +70,8 @@ class LogResult:
         }
 
 
-def _columns(scores: PdmsScores) -> Array:
-    """(proposals, columns) without the reference's row."""
+def columns_of(scores: PdmsScores) -> Array:
+    """The (proposals, columns) of `COLUMNS`, without the reference's row."""
     rows = (
         scores.score,
         scores.contacts.value,
@@ -99,7 +99,7 @@ def score_logs(logs: Sequence[DriveLog], planners: Sequence[str]) -> list[LogRes
             scene = log.pdms_scene(index)
             reference = reference_plan(scene, vehicle=log.vehicle)
             poses = np.stack([plans[name][k].poses for name in planners])
-            table = _columns(score_proposals(scene, poses, 0.5, reference, vehicle=log.vehicle))
+            table = columns_of(score_proposals(scene, poses, 0.5, reference, vehicle=log.vehicle))
             for row, name in zip(table, planners, strict=True):
                 values[name].append(row)
             names.append(log.name)

@@ -90,12 +90,12 @@ def _registered(name: str) -> LogPlanner:
         points = candidates.points[0 if candidates.chosen is None else candidates.chosen]
         if not np.isfinite(points).all():
             raise InputError(f"{name} gave a plan that is not finite", f"{log.name}, scene {index}", "finite points")
-        return PoseSequence(PLAN_DT, _at_half_seconds(points))
+        return PoseSequence(PLAN_DT, at_half_seconds(points))
 
     return plan
 
 
-def _at_half_seconds(points: Array) -> Array:
+def at_half_seconds(points: Array) -> Array:
     """(8, 3) poses at 0.5 s steps of plan points (n, 6)."""
     t = PLAN_DT * np.arange(1, HORIZON_STEPS + 1)
     stamps = np.concatenate([[0.0], points[:, 0]])

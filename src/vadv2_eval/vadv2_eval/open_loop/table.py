@@ -55,10 +55,24 @@ def _row(
 
 def convention_rows(samples: OpenLoopSamples, result: dict[str, NDArray[Any]]) -> list[ConventionRow]:
     """The four conventions of one scored set."""
-    valid, every = samples.fut_valid, np.ones_like(samples.fut_valid)
-    whole = slice(STEPS_A_SECOND - 1, None, STEPS_A_SECOND)
     stp3 = raster_hits(samples, Raster.STP3)
-    sd = slice(STEPS_A_SECOND - 1, samples.pred.shape[1], STEPS_A_SECOND)
+    return rows_from(samples.fut_valid, result, stp3.gt_box, stp3.pred_box)
+
+
+def rows_from(
+    valid: Mask, result: dict[str, NDArray[Any]], stp3_gt_box: Mask, stp3_pred_box: Mask
+) -> list[ConventionRow]:
+    """The four conventions of quantities that are there already.
+
+    Args:
+        valid: (n,) samples whose future is whole.
+        result: `case_metrics` and `aggregate` together.
+        stp3_gt_box: (n, T) the human's hits on ST-P3's grids.
+        stp3_pred_box: (n, T) the plan's hits on them.
+    """
+    every = np.ones_like(valid)
+    whole = slice(STEPS_A_SECOND - 1, None, STEPS_A_SECOND)
+    sd = slice(STEPS_A_SECOND - 1, result["exp_sd_l2"].shape[1], STEPS_A_SECOND)
     r = result
     return [
         _row(
@@ -67,7 +81,7 @@ def convention_rows(samples: OpenLoopSamples, result: dict[str, NDArray[Any]]) -
             r["agg_uniad_l2"][whole], r["agg_uniad_obj_box_col"][whole], r["agg_uniad_obj_col"][whole],
         ),
         _row(
-            "ST-P3", "mean up to the step, whole futures", CLASS_SETS["stp3"], valid, stp3.gt_box, stp3.pred_box,
+            "ST-P3", "mean up to the step, whole futures", CLASS_SETS["stp3"], valid, stp3_gt_box, stp3_pred_box,
             r["agg_stp3_l2"], r["agg_stp3_obj_box_col"], r["agg_stp3_obj_col"],
         ),
         _row(
