@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from vadv2_bringup.doctor import Finding, Verdict, examine, print_findings
+from vadv2_bringup.doctor import Finding, Verdict, examine, network_finding, print_findings, unheard_findings
+from vadv2_bringup.environment import (
+    DISCOVERY_RANGE,
+    LARGE_DATA,
+    LOCAL_PROFILE,
+    workspace_python,
+)
+from vadv2_core.camera import SURROUND_CAMERAS
 from vadv2_core.checkpoint import save_checkpoint
 from vadv2_core.errors import EXIT_BAD_INPUT, InputError
 
@@ -42,13 +51,47 @@ def test_a_model_of_another_stage_is_named(models: Path) -> None:
     assert "is a 'planner' model" in findings(models)["model vlm"].words
 
 
-def test_transports_that_lose_images_are_named(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert findings(models)["transport"].verdict is Verdict.OK
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    monkeypatch.delenv("FASTDDS_BUILTIN_TRANSPORTS")
-    found = findings(models)
-    assert found["transport"].verdict is Verdict.MISSING and "export FASTDDS" in found["transport"].mend
-    assert found["discovery"].verdict is Verdict.MISSING
+@pytest.mark.parametrize(
+    ("environment", "verdict", "says"),
+    [
+        ({}, Verdict.MISSING, "a quarter of the images is lost"),
+        ({"FASTDDS_DEFAULT_PROFILES_FILE": str(LOCAL_PROFILE)}, Verdict.OK, "this machine alone"),
+        ({"FASTDDS_BUILTIN_TRANSPORTS": LARGE_DATA}, Verdict.NOTE, "every machine"),
+        ({"RMW_IMPLEMENTATION": "rmw_zenoh_cpp"}, Verdict.NOTE, "your own: RMW_IMPLEMENTATION=rmw_zenoh_cpp"),
+        ({"FASTDDS_BUILTIN_TRANSPORTS": "LARGE_DATA", DISCOVERY_RANGE: "LOCALHOST"}, Verdict.MISSING, "LOCALHOST"),
+    ],
+)
+def test_who_can_talk_to_the_nodes_is_said(environment: dict[str, str], verdict: Verdict, says: str) -> None:
+    found = network_finding(environment)
+    assert found.verdict is verdict and says in found.words
+    assert bool(found.mend) == (verdict is Verdict.MISSING or "every" in says)
+
+
+def camera_driver(kind: str) -> subprocess.Popen[bytes]:
+    """Six cameras of another vendor on this machine: Fast DDS's own transports, our topic names."""
+    script = Path(__file__).resolve().parents[2] / "vadv2_ros" / "test" / "six_cameras.py"
+    remapped = [word for c in SURROUND_CAMERAS for word in ("-r", f"/camera/{c}:=/camera/{c}/image")]
+    environment = {**os.environ, "FASTDDS_DEFAULT_PROFILES_FILE": "", "FASTDDS_BUILTIN_TRANSPORTS": kind}
+    command = [workspace_python(), str(script), "send", "1000", "--ros-args", *remapped]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+
+
+def test_a_camera_driver_with_the_default_transports_is_heard(models: Path) -> None:
+    driver = camera_driver("DEFAULT")
+    try:
+        found = {f.about: f for f in examine("tiny", models, "sim", "", 8.0)}
+    finally:
+        driver.kill()
+        driver.wait()
+    assert all(found[f"camera {c}"].verdict is Verdict.OK for c in SURROUND_CAMERAS)
+    assert "transport" not in found
+
+
+def test_a_topic_of_which_nothing_arrives_is_named_with_what_to_export() -> None:
+    (found,) = unheard_findings(["camera/front/image"])
+    assert "camera/front/image" in found.words and found.verdict is Verdict.MISSING
+    assert f"export FASTDDS_DEFAULT_PROFILES_FILE={LOCAL_PROFILE}" in found.mend
+    assert not list(unheard_findings([]))
 
 
 def test_listening_says_what_is_silent(models: Path) -> None:

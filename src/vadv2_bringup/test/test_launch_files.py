@@ -12,7 +12,7 @@ from launch import LaunchContext
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.launch_description_sources import get_launch_description_from_python_launch_file
 
-from vadv2_bringup.environment import DEFAULTS
+from vadv2_bringup.environment import DISCOVERY_RANGE, OWN_MIDDLEWARE, default_settings
 from vadv2_bringup.launch_description import described
 from vadv2_bringup.system import CONFIG, WORKSPACE
 
@@ -21,7 +21,7 @@ FILES = sorted((WORKSPACE / "launch").glob("*.launch.py"))
 
 @pytest.fixture(params=FILES, ids=lambda p: p.name)
 def entities(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    for name in DEFAULTS:
+    for name in (*default_settings({}), *OWN_MIDDLEWARE, DISCOVERY_RANGE):
         monkeypatch.delenv(name, raising=False)
     return list(get_launch_description_from_python_launch_file(str(request.param)).entities)
 
@@ -48,7 +48,8 @@ def test_the_environment_is_set(entities: list[object]) -> None:
     for entity in entities:
         if isinstance(entity, SetEnvironmentVariable):
             entity.execute(context)
-    assert {n: context.environment[n] for n in DEFAULTS} == DEFAULTS
+    wanted = default_settings({})
+    assert {n: context.environment[n] for n in wanted} == wanted
 
 
 def test_it_resolves_to_the_described_nodes(entities: list[object]) -> None:

@@ -60,9 +60,15 @@ class Vehicle:
             driving_command_to_message(DrivingCommand(1, "follow the lane", DrivingAction.LANE_FOLLOW))
         )
 
+    def unconnected(self) -> list[str]:
+        """Topics of ours that not all who should hear."""
+        wanted = {p.topic_name: (p, 1) for p in (*self.cameras.values(), self.command)}
+        wanted[self.odometry.topic_name] = (self.odometry, 2)
+        counts = {name: (p.get_subscription_count(), least) for name, (p, least) in wanted.items()}
+        return [f"{name} is heard by {n} of {least}" for name, (n, least) in counts.items() if n < least]
+
     def connected(self) -> bool:
-        heard = [*self.cameras.values(), self.command]
-        return all(p.get_subscription_count() for p in heard) and self.odometry.get_subscription_count() == 2
+        return not self.unconnected()
 
     def send(self, index: int, cameras: tuple[str, ...] | None = None) -> int:
         """Send the frame of an index, odometry first; returns its stamp."""
@@ -89,9 +95,9 @@ def client() -> Iterator[OutsideClient]:
 
 def wait_until_ready(client: OutsideClient, supervisor: Supervisor, vehicle: Vehicle) -> None:
     readiness = listen_for_readiness(client.node, supervisor.system)
-    client.wait(lambda: supervisor.ended() or not readiness.missing())
+    client.wait(lambda: supervisor.ended() or not readiness.missing(), readiness.missing)
     assert supervisor.ended() == {}
-    client.wait(vehicle.connected)
+    client.wait(vehicle.connected, vehicle.unconnected)
 
 
 def in_step(compressed: bool = False, namespace: str = "") -> Supervisor:

@@ -13,7 +13,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from vadv2_bringup.environment import DEFAULTS, LARGE_DATA, runtime_environment
+from vadv2_bringup.environment import (
+    DEFAULTS,
+    DISCOVERY_RANGE,
+    LARGE_DATA,
+    LOCAL_PROFILE,
+    OWN_MIDDLEWARE,
+    runtime_environment,
+)
 from vadv2_bringup.readiness import Readiness
 from vadv2_bringup.supervisor import Supervisor, parameter_file
 from vadv2_bringup.system import (
@@ -114,8 +121,33 @@ def test_parameters_survive_their_file(tmp_path: Path) -> None:
 
 def test_the_environment_is_the_users_own_where_he_set_it() -> None:
     made = runtime_environment({"OMP_WAIT_POLICY": "ACTIVE", "PATH": "/bin"})
-    assert made["OMP_WAIT_POLICY"] == "ACTIVE" and made["FASTDDS_BUILTIN_TRANSPORTS"] == LARGE_DATA
+    assert made["OMP_WAIT_POLICY"] == "ACTIVE"
     assert set(DEFAULTS) <= set(made)
+    # Once more, as a process of ours that starts another does: nothing changes.
+    assert runtime_environment(made) == made
+
+
+@pytest.mark.parametrize("given", [{}, {DISCOVERY_RANGE: "LOCALHOST"}])
+def test_nodes_stay_on_this_machine(given: dict[str, str]) -> None:
+    made = runtime_environment(given)
+    assert made["FASTDDS_DEFAULT_PROFILES_FILE"] == str(LOCAL_PROFILE)
+    assert made[DISCOVERY_RANGE] == "SUBNET" and "FASTDDS_BUILTIN_TRANSPORTS" not in made
+    addresses = re.findall(r"<address>(.*?)</address>", LOCAL_PROFILE.read_text())
+    assert set(addresses) == {"127.0.0.1", "239.255.0.1"} and "interfaceWhiteList" in LOCAL_PROFILE.read_text()
+
+
+@pytest.mark.parametrize("given", [{DISCOVERY_RANGE: "SUBNET"}, {"ROS_STATIC_PEERS": "10.0.0.7"}])
+def test_others_are_reached_where_they_are_asked_for(given: dict[str, str]) -> None:
+    made = runtime_environment(given)
+    assert made["FASTDDS_BUILTIN_TRANSPORTS"] == LARGE_DATA and made[DISCOVERY_RANGE] == "SUBNET"
+    assert "FASTDDS_DEFAULT_PROFILES_FILE" not in made
+
+
+@pytest.mark.parametrize("name", [*OWN_MIDDLEWARE, DISCOVERY_RANGE])
+def test_a_network_of_the_users_own_is_left_alone(name: str) -> None:
+    given = {name: "OFF" if name == DISCOVERY_RANGE else "mine"}
+    made = runtime_environment(given)
+    assert {n: made.get(n) for n in (*OWN_MIDDLEWARE, DISCOVERY_RANGE) if n in made} == given
 
 
 def wait_for(condition: Callable[[], object]) -> None:
@@ -132,7 +164,8 @@ def test_processes_get_the_environment_and_end_together() -> None:
     with Supervisor(replace(full, nodes=light), lines.append) as supervisor:
         pids = supervisor.pids
         environment = Path(f"/proc/{pids['control']}/environ").read_bytes().decode().split("\0")
-        assert f"FASTDDS_BUILTIN_TRANSPORTS={os.environ['FASTDDS_BUILTIN_TRANSPORTS']}" in environment
+        name = "FASTDDS_DEFAULT_PROFILES_FILE"
+        assert f"{name}={os.environ[name]}" in environment
         os.kill(pids["commander"], signal.SIGKILL)
         wait_for(lambda: supervisor.ended())
         assert supervisor.ended() == {"commander": -9}

@@ -28,6 +28,7 @@ COMMANDS = (
     "vadv2_bringup.city_cli",
     "vadv2_training.cli",
     "vadv2_eval.cli",
+    "vadv2_bringup.regress_cli",
 )
 """Modules that bring commands, in the order of ``--help``; a package without commands has none."""
 

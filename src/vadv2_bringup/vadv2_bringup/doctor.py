@@ -9,13 +9,20 @@ import platform
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from vadv2_bringup.environment import DEFAULTS, WORKSPACE, sources_distribution
+from vadv2_bringup.environment import (
+    DISCOVERY_RANGE,
+    LARGE_DATA,
+    LOCAL_PROFILE,
+    OWN_MIDDLEWARE,
+    WORKSPACE,
+    sources_distribution,
+)
 from vadv2_bringup.readiness import Readiness
 from vadv2_bringup.system import (
     COMMAND_PACKAGES,
@@ -127,20 +134,34 @@ def _ros(interface: str) -> Iterator[Finding]:
             mend = package if sources_distribution(os.environ) else f"source a ROS 2 distribution with it ({package})"
             verdict = Verdict.MISSING if name in needed else Verdict.NOTE
             yield Finding(name, verdict, f"is not here; it is for {use}", mend)
-    transports = os.environ.get("FASTDDS_BUILTIN_TRANSPORTS", "")
-    if transports.startswith("LARGE_DATA"):
-        yield Finding("transport", Verdict.OK, transports)
-    else:
-        words = f"FASTDDS_BUILTIN_TRANSPORTS is {transports or 'unset'}: a quarter of the images is lost"
-        mend = f"export FASTDDS_BUILTIN_TRANSPORTS='{DEFAULTS['FASTDDS_BUILTIN_TRANSPORTS']}'"
-        yield Finding("transport", Verdict.MISSING, words, mend)
-    reach = os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "")
-    if reach == "LOCALHOST":
-        words = "LOCALHOST turns the transport off that carries six cameras"
-        yield Finding("discovery", Verdict.MISSING, words, "export ROS_AUTOMATIC_DISCOVERY_RANGE=SUBNET")
+    yield network_finding(os.environ)
     yield Finding("domain", Verdict.OK, f"ROS_DOMAIN_ID {os.environ.get('ROS_DOMAIN_ID', '0')}")
     if shutil.which("rviz2") is None:
         yield Finding("rviz2", Verdict.NOTE, "is not here", "open config/view/vadv2.json in Foxglove instead")
+
+
+_JOIN = f"export FASTDDS_DEFAULT_PROFILES_FILE={LOCAL_PROFILE} {DISCOVERY_RANGE}=SUBNET"
+"""What puts another process of this machine on the same transports."""
+
+
+def network_finding(environment: Mapping[str, str]) -> Finding:
+    """Who can talk to the nodes under these variables, and whether six cameras arrive."""
+    profile = environment.get("FASTDDS_DEFAULT_PROFILES_FILE", "")
+    own = [name for name in OWN_MIDDLEWARE if environment.get(name)]
+    if not own:
+        words = "Fast DDS's own transports: a quarter of the images is lost, and the whole network can talk to us"
+        return Finding("network", Verdict.MISSING, words, _JOIN)
+    if environment.get(DISCOVERY_RANGE, "") == "LOCALHOST" and environment.get("RMW_IMPLEMENTATION", "fast") < "rmw_g":
+        words = (
+            f"{DISCOVERY_RANGE}=LOCALHOST puts transports that lose images in the place of those of {', '.join(own)}"
+        )
+        return Finding("network", Verdict.MISSING, words, f"unset {' '.join(own)}, or {_JOIN}")
+    if profile == str(LOCAL_PROFILE):
+        return Finding("network", Verdict.OK, f"this machine alone; others: export {DISCOVERY_RANGE}=SUBNET")
+    if environment.get("FASTDDS_BUILTIN_TRANSPORTS") == LARGE_DATA:
+        words = "every machine of the network with this ROS_DOMAIN_ID can talk to the nodes"
+        return Finding("network", Verdict.NOTE, words, f"unset {DISCOVERY_RANGE} to stay on this machine, or SROS 2")
+    return Finding("network", Verdict.NOTE, f"your own: {', '.join(f'{n}={environment[n]}' for n in own)}")
 
 
 def _models(model: str, models: Path, reasons: bool) -> Iterator[Finding]:
@@ -209,10 +230,15 @@ def _listen(system: SystemDescription, seconds: float) -> list[Finding]:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         executor.spin_once(timeout_sec=0.05)
+    unheard = [
+        public
+        for public in topics
+        if not heard[public] and node.count_publishers(system.topic(interface.topics.get(public, public)))
+    ]
     executor.shutdown()
     node.destroy_node()
     rclpy.shutdown(context=context)
-    return [*_inputs(heard, seconds), *_nodes(system, readiness)]
+    return [*_inputs(heard, seconds), *unheard_findings(unheard), *_nodes(system, readiness)]
 
 
 def _inputs(heard: Counter[str], seconds: float) -> Iterator[Finding]:
@@ -238,6 +264,17 @@ def _inputs(heard: Counter[str], seconds: float) -> Iterator[Finding]:
         yield Finding(
             "driving command", Verdict.NOTE, "none was said", "publish one, or ./vadv2 run --commander with a route"
         )
+
+
+def unheard_findings(topics: list[str]) -> Iterator[Finding]:
+    """Topics that somebody publishes on, and of which nothing arrives: their process uses other transports."""
+    if topics:
+        first = ", ".join(topics[:3]) + (" and others" if len(topics) > 3 else "")
+        words = (
+            f"{first}: published, and nothing arrives: that process cannot reach our memory, or sends nothing"
+        )
+        mend = f"in a container: --ipc host --net host; before starting that process: {_JOIN}"
+        yield Finding("transport", Verdict.MISSING, words, mend)
 
 
 def _nodes(system: SystemDescription, readiness: Readiness) -> Iterator[Finding]:

@@ -14,13 +14,28 @@ from pathlib import Path
 WORKSPACE = Path(__file__).resolve().parents[3]
 """Root of the workspace: the folder of ``vadv2`` and the Makefile."""
 
+LOCAL_PROFILE = WORKSPACE / "config" / "dds" / "local.xml"
+"""Fast DDS for nodes of one machine. Six cameras arrive, and nothing leaves the machine."""
+
 LARGE_DATA = "LARGE_DATA?max_msg_size=1MB&sockets_size=1MB&non_blocking=true"
-"""Fast DDS transports under which six cameras arrive; its defaults lose a quarter of them between processes."""
+"""Fast DDS's transports for many machines, where `DISCOVERY_RANGE` asks for them; its defaults lose a quarter of six
+cameras' images between processes."""
+
+DISCOVERY_RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
+"""ROS's own switch: SUBNET, or SYSTEM_DEFAULT, asks for other hosts; unset or LOCALHOST stays on this machine."""
+
+OWN_MIDDLEWARE = (
+    "FASTDDS_DEFAULT_PROFILES_FILE",
+    "FASTRTPS_DEFAULT_PROFILES_FILE",
+    "FASTDDS_BUILTIN_TRANSPORTS",
+    "ROS_DISCOVERY_SERVER",
+    "RMW_IMPLEMENTATION",
+    "CYCLONEDDS_URI",
+    "ZENOH_SESSION_CONFIG_URI",
+)
+"""A user who sets one of these has arranged his network himself: nothing of it is changed."""
 
 DEFAULTS = {
-    "FASTDDS_BUILTIN_TRANSPORTS": LARGE_DATA,
-    # Not LOCALHOST: under it rmw_fastrtps puts its own transports in the place of the line above, and images are lost.
-    "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET",
     # Threads of a pool that wait must not spin: six processes share a few cores.
     "OMP_WAIT_POLICY": "PASSIVE",
     "GOMP_SPINCOUNT": "0",
@@ -29,6 +44,32 @@ DEFAULTS = {
     "RCUTILS_COLORIZED_OUTPUT": "0",
 }
 """Set where the user has not set them."""
+
+
+def middleware_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """What is set so that nodes find each other, and nobody else unless it is asked for.
+
+    Args:
+        environment: The user's.
+
+    Returns:
+        Variables to set; none where the user has set one of `OWN_MIDDLEWARE`.
+    """
+    if any(environment.get(name) for name in OWN_MIDDLEWARE):
+        return {}
+    reach = environment.get(DISCOVERY_RANGE, "").upper()
+    asked = reach in ("SUBNET", "SYSTEM_DEFAULT") or bool(environment.get("ROS_STATIC_PEERS"))
+    if reach == "OFF":
+        return {}
+    # Not LOCALHOST: under it rmw_fastrtps puts its own transports in the place of these, and images are lost.
+    if asked:
+        return {"FASTDDS_BUILTIN_TRANSPORTS": LARGE_DATA, DISCOVERY_RANGE: reach or "SUBNET"}
+    return {"FASTDDS_DEFAULT_PROFILES_FILE": str(LOCAL_PROFILE), DISCOVERY_RANGE: "SUBNET"}
+
+
+def default_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """Everything that is set beside paths: `middleware_settings`, and those of `DEFAULTS` the user has not set."""
+    return {**middleware_settings(environment), **{n: v for n, v in DEFAULTS.items() if n not in environment}}
 
 
 def sources_distribution(environment: Mapping[str, str]) -> bool:
@@ -51,16 +92,15 @@ def runtime_environment(base: Mapping[str, str] | None = None, workspace: Path =
     """The environment for a process that runs this workspace's code.
 
     Args:
-        base: What to start from; the caller's environment by default. Its own values of `DEFAULTS` are kept.
+        base: What to start from; the caller's environment by default. What the user has set is kept.
         workspace: Root of the workspace.
 
     Returns:
         A whole environment for `subprocess` or `os.execve`: the ROS prefixes, library and Python paths of the installed
-        packages and, where no distribution is sourced, of the embedded runtime; and `DEFAULTS`.
+        packages and, where no distribution is sourced, of the embedded runtime; and `default_settings`.
     """
     environment = dict(os.environ if base is None else base)
-    for name, value in DEFAULTS.items():
-        environment.setdefault(name, value)
+    environment.update(default_settings(environment))
     installed = sorted(p.parent.parent for p in (workspace / "install").glob("*/share/ament_index"))
     messages = workspace / "install" / "vadv2_msgs"
     prefixes, libraries, modules = list(installed), [messages / "lib"], [_site_packages(messages)]

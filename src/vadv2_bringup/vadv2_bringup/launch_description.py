@@ -12,7 +12,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 
 from vadv2_bringup.city_system import with_city
-from vadv2_bringup.environment import DEFAULTS
+from vadv2_bringup.environment import default_settings
 from vadv2_bringup.system import CONFIG, SystemDescription, SystemOptions, describe_system, driver_for
 from vadv2_sim.node_configuration import SimNodeConfig
 
@@ -128,5 +128,5 @@ def launch_description(overrides: dict[str, str] | None = None, extra: tuple[Arg
         DeclareLaunchArgument(name, default_value=defaults.get(name, default), description=description)
         for name, default, description in (*ARGUMENTS, *extra)
     ]
-    environment = [SetEnvironmentVariable(name, value) for name, value in DEFAULTS.items() if name not in os.environ]
+    environment = [SetEnvironmentVariable(name, value) for name, value in default_settings(os.environ).items()]
     return LaunchDescription([*environment, *declared, OpaqueFunction(function=_start)])

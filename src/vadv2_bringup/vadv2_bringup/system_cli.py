@@ -64,7 +64,7 @@ def doctor_command(
     models: ModelsOption = Path("models"),
     interface: InterfaceOption = "sim",
     namespace: NamespaceOption = "",
-    seconds: Annotated[float, typer.Option(min=0.0, help="How long to listen to topics; 0 does not.")] = 3.0,
+    seconds: Annotated[float, typer.Option(min=0.0, help="How long to listen to topics; 0 does not.")] = 5.0,
     json_path: Annotated[Path | None, typer.Option("--json", help="Also write the findings to this file.")] = None,
 ) -> None:
     """Say in words what is ready, what is missing, and the command that mends it.

@@ -48,11 +48,11 @@ class OutsideClient:
         """Hear what has come."""
         self._executor.spin_once(timeout_sec=0.02)
 
-    def wait(self, condition: Callable[[], Any]) -> None:
-        """Spin until the condition holds; fail where it never does."""
+    def wait(self, condition: Callable[[], Any], lacking: Callable[[], object] = lambda: "waited in vain") -> None:
+        """Spin until the condition holds; fail where it never does, with what was lacking."""
         end = time.monotonic() + self.timeout
         while not condition():
-            assert time.monotonic() < end, "waited in vain"
+            assert time.monotonic() < end, f"after {self.timeout:g} s: {lacking()}"
             self.spin()
 
     def diagnostics(self, node: str) -> dict[str, str]:
