@@ -1,0 +1,190 @@
+"""The planner alone as a training task: what a frozen perception says of cached frames is kept, and read again.
+
+Perception is most of a training step; planners that differ in nothing but themselves (ablations, peers) share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.numpy import save
+from torch import Tensor, nn
+
+from vadv2_core.errors import InputError
+from vadv2_core.files import write_bytes_atomic
+from vadv2_core.vehicle import VehicleConfig
+from vadv2_perception.model import SceneModel
+from vadv2_planner.batch import PlannerBatch
+from vadv2_planner.networks import PlannerNetwork
+from vadv2_training.driving_module import (
+    PLAN_KEYS,
+    PLANNER_TARGET_KEYS,
+    SCENE_KEYS,
+    see,
+    token_projections,
+)
+from vadv2_training.frame_store import FrameStore, Window
+from vadv2_training.losses import PlannerTargets, PlanningLossConfig, planning_losses
+
+SEEN_NAMES = ("tokens", "projection", "camera_valid", "queries", "aux")
+"""Fields of `PlannerBatch` that perception fills."""
+_CHUNK = 12
+
+
+@dataclass(frozen=True, slots=True)
+class SeenStore:
+    """Frames of a store that perception was asked about.
+
+    Attributes:
+        frames: The store.
+        directory: Of the kept answers, one file a shard.
+        rows: (shard, frame, row in the shard's file) of each.
+    """
+
+    frames: FrameStore
+    directory: Path
+    rows: tuple[tuple[int, int, int], ...]
+
+
+def picked_frames(store: FrameStore, limit: int) -> list[list[int]]:
+    """Frames of every shard, evenly spaced, so that at most about ``limit`` are picked in all."""
+    total = sum(store.count(shard) for shard in range(len(store.names)))
+    step = max(1, -(-total // limit))
+    picked, phase = [], 0
+    for shard in range(len(store.names)):
+        count = store.count(shard)
+        picked.append(list(range(phase, count, step)))
+        phase = (phase - count) % step
+    return picked
+
+
+def perceive_frames(
+    model: SceneModel,
+    store: FrameStore,
+    directory: Path,
+    limit: int,
+    *,
+    past: bool = True,
+    on_shard: Callable[[int], None] | None = None,
+) -> SeenStore:
+    """Ask perception about at most ``limit`` frames; shards that were asked about before are left.
+
+    Args:
+        model: Perception.
+        store: Of cached frames.
+        directory: Where to keep what it says: one folder for each perception, limit and ``past``.
+        limit: Frames in all.
+        past: Whether it sees the frames before; False is a perception without history.
+        on_shard: Told of every shard that is done.
+    """
+    model.eval()
+    rows: list[tuple[int, int, int]] = []
+    for shard, (name, wanted) in enumerate(zip(store.names, picked_frames(store, limit), strict=True)):
+        path = directory / f"{name}.safetensors"
+        if wanted and not path.exists():
+            write_bytes_atomic(path, save(_seen(model, store, shard, wanted, past)))
+        rows += [(shard, frame, row) for row, frame in enumerate(wanted)]
+        if on_shard is not None:
+            on_shard(shard + 1)
+    return SeenStore(store, directory, tuple(rows))
+
+
+def _seen(model: SceneModel, store: FrameStore, shard: int, wanted: list[int], past: bool) -> dict[str, NDArray[Any]]:
+    parts: dict[str, list[NDArray[Any]]] = {name: [] for name in SEEN_NAMES}
+    warm = len(model.config.history_ages) + 1 if past else 0
+    spans: list[tuple[int, int, list[int]]] = []
+    for start in range(0, store.count(shard), _CHUNK):
+        stop = min(start + _CHUNK, store.count(shard))
+        inside = [f for f in wanted if start <= f < stop]
+        if inside:
+            spans.append((max(start - warm, 0), stop, inside))
+    for first, stop, inside in spans:
+        rows = store.read(Window(shard, first, stop - first), SCENE_KEYS)
+        batch = {k: (v.float() if v.dtype is torch.bfloat16 else v)[None] for k, v in rows.items()}
+        if not past:
+            # Frames a millisecond apart have nothing in common with any age of the history.
+            batch["stamps"] = torch.arange(stop - first)[None] * 1_000_000
+        with torch.no_grad():
+            seen = see(model, batch)
+        said = {
+            "tokens": seen.output.tokens,
+            "projection": token_projections(seen.k.float(), seen.rig.t_base_camera.float()),
+            "camera_valid": seen.rig.valid.float(),
+            "queries": seen.output.queries,
+            "aux": seen.output.aux,
+        }
+        at = torch.tensor([f - first for f in inside])
+        for name, value in said.items():
+            half = np.float32 if name == "projection" else np.float16
+            parts[name].append(value[at].float().cpu().numpy().astype(half))
+    return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+class PlannerModule(nn.Module):
+    """A planner with its losses, on what perception said before; no reasoning."""
+
+    def __init__(self, planner: PlannerNetwork, losses: PlanningLossConfig, vehicle: VehicleConfig) -> None:
+        super().__init__()
+        self.planner, self.losses, self.vehicle = planner, losses, vehicle
+
+    def forward(self, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Losses by name, ``total`` their sum."""
+        with torch.autocast(rows["ego"].device.type, enabled=False):
+            batch = self._inputs(rows)
+            targets = PlannerTargets(*(rows[name] for name in PLANNER_TARGET_KEYS))
+            extra = (targets.waypoints,) if self.planner.noises_target else ()
+            predictions = self.planner(batch, None, *extra)
+            return planning_losses(self.planner, predictions, batch, targets, self.losses, self.vehicle)
+
+    def _inputs(self, rows: Mapping[str, Tensor]) -> PlannerBatch:
+        count, channels = len(rows["ego"]), self.planner.config.reasoning_channels
+        nothing = rows["ego"].new_zeros(count, 1)
+        said = {name: rows[name] for name in (*SEEN_NAMES, *PLAN_KEYS) if not name.startswith("future")}
+        return PlannerBatch(
+            **said,
+            reasoning=rows["ego"].new_zeros(count, channels),
+            reasoning_valid=nothing,
+            reasoning_age=nothing,
+        )
+
+
+class PlannerTask:
+    """Single frames of a `SeenStore` as a training task.
+
+    Args:
+        module: What is fitted.
+        seen: Frames with what perception says of them.
+
+    Raises:
+        InputError: for no frame.
+    """
+
+    def __init__(self, module: PlannerModule, seen: SeenStore) -> None:
+        if not seen.rows:
+            raise InputError("holds no frames", str(seen.frames.directory), "a store filled by `vadv2 train`")
+        self.module: nn.Module = module
+        self._seen = seen
+
+    def __len__(self) -> int:
+        return len(self._seen.rows)
+
+    def batch(self, indices: Tensor) -> dict[str, Tensor]:
+        """The frames of these indices, (b, ...)."""
+        rows = [self._row(*self._seen.rows[int(i)]) for i in indices]
+        return {key: torch.stack([row[key] for row in rows]) for key in rows[0]}
+
+    def _row(self, shard: int, frame: int, place: int) -> dict[str, Tensor]:
+        store = self._seen.frames
+        path = self._seen.directory / f"{store.names[shard]}.safetensors"
+        with safe_open(path, framework="pt") as source:
+            said = {name: source.get_slice(name)[place].float() for name in SEEN_NAMES}
+        keys = tuple(dict.fromkeys((*PLAN_KEYS, *PLANNER_TARGET_KEYS)))
+        known = store.read(Window(shard, frame, 1), keys)
+        return said | {key: value[0] for key, value in known.items()}
