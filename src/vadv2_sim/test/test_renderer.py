@@ -231,3 +231,16 @@ def test_missing_egl_is_one_line_that_names_the_packages(monkeypatch, rig):
     with pytest.raises(InputError) as caught:
         Renderer(straight_road(), rig)
     assert "libegl1" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_shared_vertices_are_the_same_triangles() -> None:
+    from vadv2_sim.renderer.city import share_vertices
+
+    rng = np.random.default_rng(0)
+    few = rng.normal(size=(40, 14)).astype(np.float32)
+    rows = few[rng.integers(0, 40, 600)]
+    vertices, indices = share_vertices(rows)
+    assert (vertices[indices] == rows).all()
+    assert len(vertices) == len(np.unique(rows, axis=0))
+    assert indices[0] == 0
+    assert (np.diff(np.maximum.accumulate(indices.astype(int))) <= 1).all()  # in the order they are met

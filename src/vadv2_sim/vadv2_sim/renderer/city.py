@@ -50,8 +50,9 @@ class City:
     """Everything of a town that does not move.
 
     Attributes:
-        vertices: (n, `VERTEX_FLOATS`) float32, chunk by chunk.
-        chunks: (k, 2) first vertex and count.
+        vertices: (n, `VERTEX_FLOATS`) float32, each once, in the order they are first met in.
+        indices: (m,) uint32, three a triangle, chunk by chunk.
+        chunks: (k, 2) first index and count.
         level: (k,) `Level` of each chunk.
         low, high: (k, 3) corners of each chunk's bounds.
         bake: (h, w, 2) uint8: sunlit share, street light; row 0 at the low y.
@@ -63,6 +64,7 @@ class City:
     """
 
     vertices: NDArray[np.float32]
+    indices: NDArray[np.uint32]
     chunks: NDArray[np.int64]
     level: NDArray[np.int64]
     low: Array
@@ -126,6 +128,23 @@ def _bake(raster: Raster, blocks: Blocks, low_sun: float) -> NDArray[np.uint8]:
     return np.stack([soft, np.clip(light * 150, 0, 255).astype(np.uint8)], axis=-1)
 
 
+def share_vertices(vertices: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
+    """Rows (n, k), each once in the order they are first met in, and the index (m,) of every row among them.
+
+    A vertex that several triangles share is then shaded once: the same picture for a third of the work.
+    """
+    rows = np.ascontiguousarray(vertices)
+    _, first, inverse = np.unique(
+        rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel(),
+        return_index=True,
+        return_inverse=True,
+    )
+    order = np.argsort(first, kind="stable")
+    rank = np.empty(len(order), dtype=np.uint32)
+    rank[order] = np.arange(len(order), dtype=np.uint32)
+    return np.ascontiguousarray(rows[first[order]]), np.ascontiguousarray(rank[inverse])
+
+
 def _chunked(
     parts: dict[Level, MeshBuilder],
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64], Array, Array]:
@@ -133,6 +152,9 @@ def _chunked(
     meshes = {level: m.build() for level, m in parts.items()}
     triangles: NDArray[np.float32] = np.concatenate(list(meshes.values())).reshape(-1, 3, VERTEX_FLOATS)
     levels = np.concatenate([np.full(len(v) // 3, level) for level, v in meshes.items()])
+    a, b = triangles[:, 1, :3] - triangles[:, 0, :3], triangles[:, 2, :3] - triangles[:, 0, :3]
+    solid = np.abs(np.cross(a, b)).max(axis=1) > 0.0  # a ball's poles are quads with one side of no length
+    triangles, levels = triangles[solid], levels[solid]
     key = np.floor(triangles[:, :, :2].mean(axis=1) / CHUNK).astype(np.int64) + (1 << 15)
     code = (levels << 40) + (key[:, 0] << 20) + key[:, 1]
     order = np.argsort(code, kind="stable")
@@ -178,10 +200,11 @@ def build_city(road_map: RoadMap, buildings: bool = True) -> City:
     add_crossings(m, road_map)
     add_posts(m, road_map, plan)
     low_sun = main_direction(road_map)
-    vertices, chunks, level, chunk_low, chunk_high = _chunked(parts)
+    every, chunks, level, chunk_low, chunk_high = _chunked(parts)
+    vertices, indices = share_vertices(every)
     lamps = np.array(blocks.lamps, dtype=np.float64).reshape(-1, 2)
     bake = _bake(raster, blocks, low_sun)
-    return City(vertices, chunks, level, chunk_low, chunk_high, bake, low, size * CELL, lamps, low_sun, walks)
+    return City(vertices, indices, chunks, level, chunk_low, chunk_high, bake, low, size * CELL, lamps, low_sun, walks)
 
 
 def _around(raster: Raster, x: float, y: float) -> tuple[slice, slice]:

@@ -80,7 +80,8 @@ class Painter:
         self._bake.filter = (9729, 9729)
         self._bake.repeat_x = self._bake.repeat_y = False
         self._city_buffer = context.buffer(city.vertices.tobytes())
-        self._city_truth = self._array(self._still_truth, [(self._city_buffer, _TRUTH_LAYOUT)])
+        self._city_indices = context.buffer(city.indices.tobytes())
+        self._city_truth = self._array(self._still_truth, [(self._city_buffer, _TRUTH_LAYOUT)], self._city_indices)
         self._dome = context.buffer(sky_dome().tobytes())
         self._sky_array = self._array(self._sky, [(self._dome, ("4f", "p"))])
         self._corners = context.buffer(np.array([-1, -1, 1, -1, -1, 1, 1, 1], dtype=np.float32).tobytes())
@@ -100,11 +101,11 @@ class Painter:
             still = self._context.program(shaders.with_switches(shaders.LIT_VERTEX), fragment)
             moving = self._context.program(shaders.with_switches(shaders.LIT_VERTEX, "INSTANCED"), fragment)
             self._set(self._fixed, still, moving)
-            array = self._array(still, [(self._city_buffer, _CITY_LAYOUT)])
+            array = self._array(still, [(self._city_buffer, _CITY_LAYOUT)], self._city_indices)
             self._variants[switches] = _LitPrograms(still, moving, array)
         return self._variants[switches]
 
-    def _array(self, program: Any, content: list[tuple[Any, tuple[str, ...]]]) -> Any:
+    def _array(self, program: Any, content: list[tuple[Any, tuple[str, ...]]], indices: Any = None) -> Any:
         names = set(program)
         kept = []
         for buffer, (layout, *attributes) in content:
@@ -117,7 +118,7 @@ class Painter:
             ]
             used = [a for a in attributes if a in names]
             kept.append((buffer, " ".join(kinds) + ("/i" if layout.endswith("/i") else ""), *used))
-        return self._context.vertex_array(program, kept)
+        return self._context.vertex_array(program, kept, index_buffer=indices)
 
     def light(self, air: Atmosphere, headlight: tuple[float, float, float]) -> None:
         """Set the light of a frame; ``headlight`` is the ego's lamp: x, y, yaw."""
@@ -241,7 +242,8 @@ class Painter:
         lit = [held for v in self._variants.values() for held in (v.city, v.still, v.moving)]
         arrays = [*lit, self._city_truth, self._sky_array]
         programs = [self._sky, self._decal, self._still_truth, self._moving_truth]
-        buffers = [self._city_buffer, self._dome, self._corners, *self._meshes, self._texture, self._bake]
+        city = [self._city_buffer, self._city_indices]
+        buffers = [*city, self._dome, self._corners, *self._meshes, self._texture, self._bake]
         for held in (*pairs, *arrays, *programs, *buffers):
             held.release()
         self._slots.clear()
