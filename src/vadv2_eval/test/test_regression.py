@@ -16,6 +16,7 @@ from vadv2_core.taxonomy import DrivingAction
 from vadv2_driver import Driver, DriverConfig
 from vadv2_eval.regression.compare import compare_snapshots
 from vadv2_eval.regression.run import RegressionFrame, drive_frames
+from vadv2_eval.regression.short import GOLDEN, check_short
 from vadv2_eval.regression.snapshot import load_snapshot, save_snapshot
 from vadv2_planner.config import PlannerConfig
 
@@ -116,3 +117,10 @@ def test_another_model_is_noted_and_other_frames_are_refused(driver, golden):
         compare_snapshots(golden[0], short)
     with pytest.raises(InputError, match="no frame"):
         drive_frames(driver, [], {})
+
+
+def test_the_stages_answer_as_they_did():
+    """Process replay in short; after a wanted change: `./vadv2 regress short --record`, and commit what it writes."""
+    found = check_short(GOLDEN)
+    assert found.frames == 6 and found.fields >= 12
+    assert found.same, found.text(long=True) + "\nwanted? ./vadv2 regress short --record"
