@@ -270,9 +270,7 @@ def unheard_findings(topics: list[str]) -> Iterator[Finding]:
     """Topics that somebody publishes on, and of which nothing arrives: their process uses other transports."""
     if topics:
         first = ", ".join(topics[:3]) + (" and others" if len(topics) > 3 else "")
-        words = (
-            f"{first}: published, and nothing arrives: that process cannot reach our memory, or sends nothing"
-        )
+        words = f"{first}: published, and nothing arrives: that process cannot reach our memory, or sends nothing"
         mend = f"in a container: --ipc host --net host; before starting that process: {_JOIN}"
         yield Finding("transport", Verdict.MISSING, words, mend)
 

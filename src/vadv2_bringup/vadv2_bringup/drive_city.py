@@ -9,7 +9,8 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -262,13 +263,20 @@ def _run(drive: CityDrive, system: SystemDescription, recorder: _Recorder) -> No
             readiness = listen_for_readiness(node, system)
             _listen(node, recorder)
             deadline = time.monotonic() + drive.timeout
-            while missing := readiness.missing():
-                executor.spin_once(timeout_sec=0.1)
-                _check(supervisor.ended())
-                if time.monotonic() > deadline:
-                    raise InputError(missing[0], "drive", f"a running system within {drive.timeout:g} s (--timeout)")
+
+            def wait_until_none(missing: Callable[[], list[str]]) -> None:
+                while lacking := missing():
+                    executor.spin_once(timeout_sec=0.1)
+                    _check(supervisor.ended())
+                    if time.monotonic() > deadline:
+                        expected = f"a running system within {drive.timeout:g} s (--timeout)"
+                        raise InputError("; ".join(lacking), "drive", expected)
+
+            wait_until_none(readiness.missing)
             if node.trigger_configure() != TransitionCallbackReturn.SUCCESS:
                 raise InputError(node.failure or "cannot be configured", "sim")
+            # The first frame counts like every other: nothing is sent before all who answer it hear it.
+            wait_until_none(lambda: unconnected_to_city(system, drive.sim, node.connections(), readiness.values))
             node.trigger_activate()
             heard = time.monotonic()
             frames = 0
@@ -289,6 +297,38 @@ def _run(drive: CityDrive, system: SystemDescription, recorder: _Recorder) -> No
             recorder.close()
             node.destroy_node()
         rclpy.try_shutdown()
+
+
+def unconnected_to_city(
+    system: SystemDescription,
+    config: SimNodeConfig,
+    connections: Mapping[str, int],
+    said: Callable[[str], Mapping[str, str]],
+) -> list[str]:
+    """What is not connected yet between the simulator's node and the others, in words.
+
+    Args:
+        system: The other nodes.
+        config: The simulator's.
+        connections: Its own count of who is at the other end (`WorkerNode.connections`).
+        said: A node's diagnostics, by node name.
+    """
+    shown = {public: private for private, public in {**TOPICS["sim"], **camera_outputs(config)}.items()}
+    lacking = []
+    hearers: Counter[str] = Counter()
+    for node in system.nodes:
+        for private, public in node.remappings:
+            if public in shown and private.startswith("~/input/"):
+                hearers[public] += 1
+                if said(node.name).get(f"in.{private.removeprefix('~/input/')}", "0") == "0":
+                    lacking.append(f"{node.name} does not hear {public}")
+    for public, count in hearers.items():
+        heard = connections.get(f"out.{shown[public].removeprefix('~/')}", 0)
+        if heard < count:
+            lacking.append(f"{public} of the city is heard by {heard} of {count}")
+    if not connections.get("in.vehicle_command"):
+        lacking.append("the city does not hear vehicle_command")
+    return lacking
 
 
 def _check(ended: dict[str, int]) -> None:

@@ -11,7 +11,7 @@ from vadv2_msgs import msg as messages
 
 from vadv2_control.controller import Controller
 from vadv2_control.node_configuration import ControlNodeConfig
-from vadv2_core.drive import DriveState, DriveStatus
+from vadv2_core.drive import DriveState, DriveStatus, VehicleCommand
 from vadv2_core.ego import EgoState
 from vadv2_core.stamps import Stamp
 from vadv2_core.trajectory import TrajectoryCandidates
@@ -43,7 +43,7 @@ class ControlNode(WorkerNode[ControlNodeConfig, Stamp]):
         config = self.config
         self._controller = Controller(config.controller, config.vehicle)
         self._plan: TrajectoryCandidates | None = None
-        self._status: DriveStatus | None = None
+        self._answer: tuple[VehicleCommand, DriveStatus] | None = None
         self._unanswered: Stamp | None = None
         self._command_output = self.advertise(messages.VehicleCommand, "output/vehicle_command", qos.STAGE)
         self._adapter: CommandAdapter | None = None
@@ -95,17 +95,21 @@ class ControlNode(WorkerNode[ControlNodeConfig, Stamp]):
         if ego is None:
             self.counters["steps_without_odometry"] += 1
             return
-        command, self._status = self._controller.step(self._plan, ego, item)
+        answered = self._answer
+        if answered is None or not self.config.in_step or answered[0].stamp != item:
+            answered = self._answer = self._controller.step(self._plan, ego, item)
+        # In step a frame that is shown again gets the same answer again: a second step would say something else.
+        command, status = answered
         sent = self.send(self._command_output, vehicle_command_to_message, command)
-        if sent and self._adapter is not None and self._status.engaged:
+        if sent and self._adapter is not None and status.engaged:
             self._foreign_output.publish(self._adapter.message(command))
-        self.send(self._status_output, drive_status_to_message, self._status)
+        self.send(self._status_output, drive_status_to_message, status)
 
     def forget(self) -> None:
         """Plans and integrals do not outlive a deactivation; an emergency does."""
         self._controller.reset()
         self._odometry.reset()
-        self._plan = self._unanswered = None
+        self._plan = self._unanswered = self._answer = None
 
     def reconfigure(self, config: ControlNodeConfig) -> None:
         """Gains and thresholds."""
@@ -113,9 +117,10 @@ class ControlNode(WorkerNode[ControlNodeConfig, Stamp]):
 
     def describe(self, health: Health) -> None:
         """State of the drive and why."""
-        status = getattr(self, "_status", None)
-        if status is None:
+        answer = getattr(self, "_answer", None)
+        if answer is None:
             return
+        status = answer[1]
         health.values.update(state=status.state.name, engaged=status.engaged)
         health.values.update({f"age.{name}_s": age for name, age in status.ages.items()})
         level = Level.ERROR if status.state in _ERRORS else Level.WARN if status.state in _WARNINGS else Level.OK

@@ -9,17 +9,22 @@ from nav_msgs.msg import Odometry
 from vadv2_msgs import msg as messages
 
 from vadv2_core.odometry import OdometryBuffer, OdometryConfig
+from vadv2_core.stamps import Stamp, seconds_between
 from vadv2_ros import qos
 from vadv2_ros.conversions import ego_state_from_message
 from vadv2_ros.standard_messages import ego_state_from_odometry
 from vadv2_ros.worker_node import WorkerNode
 
+_CAN_SPEAKS_WITHIN = 1.0
+"""Seconds of odometry that a CAN bus, where one is connected, is given to say its first state."""
+
 
 class EgoListener:
     """Subscribes a node to ``~/input/odometry`` and ``~/input/ego_state`` and keeps what they say.
 
-    Odometry has no acceleration, which is then fitted. Once a CAN state came, the CAN's states alone are used,
-    whichever of the two came first.
+    Odometry has no acceleration, which is then fitted. Once a CAN state came, the CAN's states alone are used. Where
+    somebody publishes CAN states, the first second of odometry is not used: otherwise the first answers would hang on
+    which of the two topics came first.
 
     Args:
         node: Whose inputs they are.
@@ -32,14 +37,24 @@ class EgoListener:
     ) -> None:
         self.buffer = OdometryBuffer(config)
         self._heard = heard
+        self._node = node
         self._has_can = False
+        self._first: Stamp | None = None
         node.listen(Odometry, "odometry", self._on_odometry, qos.ODOMETRY)
         node.listen(messages.EgoState, "ego_state", self._on_ego_state, qos.ODOMETRY)
 
     def _on_odometry(self, message: Odometry) -> None:
-        if not self._has_can:
-            self.buffer.push(ego_state_from_odometry(message), has_acceleration=False)
+        if self._has_can:
+            return
+        state = ego_state_from_odometry(message)
+        if not self._awaits_can(state.stamp):
+            self.buffer.push(state, has_acceleration=False)
             self._heard()
+
+    def _awaits_can(self, stamp: Stamp) -> bool:
+        self._first = stamp if self._first is None else self._first
+        young = abs(seconds_between(self._first, stamp)) < _CAN_SPEAKS_WITHIN
+        return young and self._node.connections().get("in.ego_state", 0) > 0
 
     def _on_ego_state(self, message: Any) -> None:
         if not self._has_can:

@@ -112,6 +112,11 @@ class WorkerNode(LifecycleNode, Generic[C, T]):
         self._inputs[topic] = subscription
         self._undo.append(lambda: self.destroy_subscription(subscription))
 
+    def connections(self) -> dict[str, int]:
+        """How many are at the other end: ``in.<topic>`` of `listen`, ``out.<topic>`` of `advertise`."""
+        heard = {f"in.{topic}": s.get_publisher_count() for topic, s in self._inputs.items()}
+        return heard | {f"out.{topic}": p.get_subscription_count() for topic, p in self._outputs.items()}
+
     def advertise(self, kind: type, topic: str, qos: QoSProfile) -> Any:
         """A lifecycle publisher on ``~/<topic>`` until cleanup."""
         publisher: Any = self.create_lifecycle_publisher(kind, f"~/{topic}", qos)
@@ -275,8 +280,7 @@ class WorkerNode(LifecycleNode, Generic[C, T]):
             if self.counters["failures"]:
                 health.note(Level.WARN, f"{self.counters['failures']} failures")
         health.values["lifecycle"] = self._state_machine.current_state[1]
-        health.values.update({f"in.{topic}": s.get_publisher_count() for topic, s in self._inputs.items()})
-        health.values.update({f"out.{topic}": p.get_subscription_count() for topic, p in self._outputs.items()})
+        health.values.update(self.connections())
         health.values.update(received=self._mailbox.received, dropped=self._mailbox.dropped)
         health.values.update(self.counters)
         health.values.update(self.timing.values(time.monotonic()))
