@@ -25,6 +25,7 @@ def scenes(
     steps: Annotated[int, typer.Option(help="Denoising passes; 0: the planner's own.", min=0)] = 0,
     route: Annotated[bool, typer.Option(help="Give the planner the route.")] = True,
     past: Annotated[bool, typer.Option(help="Show the encoder the frames before the scene.")] = True,
+    prepare: Annotated[bool, typer.Option("--prepare", help="Only record and choose; needs no model.")] = False,
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 1,
     rig: Annotated[Path, typer.Option(help="Camera rig file.")] = Path("config/rig/surround6.yaml"),
     result: Annotated[Path | None, typer.Option("--json", help="Write the numbers here (fractions).")] = None,
@@ -39,12 +40,15 @@ def scenes(
     """
     from vadv2_core.files import write_json_atomic
     from vadv2_eval.scenes.plans import REASONINGS
-    from vadv2_eval.scenes.run import ScenesPlan, evaluate_scenes
+    from vadv2_eval.scenes.run import ScenesPlan, chosen_scenes, evaluate_scenes
     from vadv2_eval.scenes.seen import StackOrder
 
     kinds = tuple(r for r in reasoning or REASONINGS if r != "none")
     stack = StackOrder(model, rig=str(rig), past=past, steps=steps, route=route)
     plan = ScenesPlan(out, stack, count, hours, kinds, tuple(peer or ()), words, workers=workers)
+    if prepare:
+        typer.echo(f"{len(chosen_scenes(plan))} scenes: {out / 'scenes.json'}")
+        return
     found = evaluate_scenes(plan)
     if result is not None:
         write_json_atomic(result, found)

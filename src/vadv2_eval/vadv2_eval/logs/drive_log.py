@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from vadv2_core.errors import InputError
-from vadv2_core.geometry import Array, Pose2
+from vadv2_core.geometry import Array, Pose2, arc_length, project_to_polyline
 from vadv2_core.scene import RoadMap, Scene
 from vadv2_core.taxonomy import AgentClass, LaneKind, SignalState
 from vadv2_core.vehicle import VehicleConfig
@@ -36,6 +36,8 @@ TRACK_TYPES = {
 }
 """PDMS type of a class; every other one is a vehicle."""
 MAP_RADIUS = 100.0
+ROUTE_BEHIND, ROUTE_AHEAD = 60.0, 260.0
+"""m of the route that a scene holds; 260 m are 9 s at 100 km/h."""
 
 
 def scored_vehicle(vehicle: VehicleConfig) -> ScoredVehicle:
@@ -128,7 +130,25 @@ class DriveLog:
             for p in self._polygons
             if (p.exterior.max(axis=0) >= low).all() and (p.exterior.min(axis=0) <= high).all()
         )
-        return ScoringMap(near, self.centerline, frozenset(self.route_lanes))
+        return ScoringMap(near, self._route_near(pose), frozenset(self.route_lanes))
+
+    def _route_near(self, pose: Pose2) -> Array:
+        """The route from `ROUTE_BEHIND` to `ROUTE_AHEAD` of the ego.
+
+        No plan of a few seconds leaves it, a way that comes past itself again is no shortcut, and it is quicker.
+        """
+        line = self.centerline
+        if len(line) < 2:
+            return line
+        along = self._along
+        s = float(project_to_polyline(line, (pose.x, pose.y))[0])
+        first = max(int(np.searchsorted(along, s - ROUTE_BEHIND, side="right")) - 1, 0)
+        last = int(np.searchsorted(along, s + ROUTE_AHEAD)) + 1
+        return line[first : max(last, first + 2)]
+
+    @cached_property
+    def _along(self) -> Array:
+        return arc_length(self.centerline)
 
     def driven(self, index: int, steps: int = SCORED_STEPS) -> PoseSequence:
         """The poses driven after a scene, relative to it, every 0.5 s."""

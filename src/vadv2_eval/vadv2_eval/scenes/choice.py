@@ -26,6 +26,9 @@ FIRST = 20
 """Steps of a drive before its first candidate, so that there is a past to see."""
 HARD = 0.5
 """A moment is hard where constant velocity gets at most this share of the expert's score."""
+EXPERT_AT_LEAST = 0.8
+"""Moments at which the recorded driving itself scores less are not used, as in the filter of NAVSIM's splits (Dauner et
+al. 2024): the metric's own controller cannot follow there, and nobody could score."""
 RATIO = 0.55
 """What constant velocity may get of the expert's mean; the specification asks for at most 0.6."""
 
@@ -65,13 +68,14 @@ def score_candidates(argument: dict[str, Any]) -> dict[str, Any]:
 def choose(candidates: Sequence[Candidate], count: int, seed: int = 0) -> list[Candidate]:
     """At most ``count`` candidates, in the order of the recording.
 
-    Hard and easy ones are drawn by a hash of their names, in the share at which constant velocity gets `RATIO` of the
-    expert's mean, or as many hard ones as chance gives where it gets less. Fewer than ``count`` where the recording has
-    too few hard ones.
+    Those at which the expert gets less than `EXPERT_AT_LEAST` are left out. Hard and easy ones are drawn by a hash of
+    their names, in the share at which constant velocity gets `RATIO` of the expert's mean, or as many hard ones as
+    chance gives where it gets less. Fewer than ``count`` where the recording has too few hard ones.
 
     Raises:
         InputError: for a recording without a hard moment.
     """
+    candidates = [c for c in candidates if c.expert >= EXPERT_AT_LEAST]
 
     def drawn(group: Sequence[Candidate]) -> list[Candidate]:
         return sorted(group, key=lambda c: hashlib.sha256(f"{seed}/{c.log}/{c.index}".encode()).digest())

@@ -19,7 +19,7 @@ from vadv2_core.scene_log import scene_logs
 from vadv2_eval.jobs import Job, ResultStore, run_jobs
 from vadv2_eval.reasoning.records import record_from_json
 from vadv2_eval.reasoning.summary import reasoning_summary, reasoning_table
-from vadv2_eval.scenes.choice import Candidate, choose
+from vadv2_eval.scenes.choice import EXPERT_AT_LEAST, Candidate, choose
 from vadv2_eval.scenes.plans import REASONINGS
 from vadv2_eval.scenes.seen import StackOrder, planner_name
 from vadv2_eval.scenes.spoken import sampled, write_page
@@ -27,7 +27,7 @@ from vadv2_eval.scenes.summary import clustered_mean, paired, planner_summary, r
 
 RECORDING_SEED = 90
 """Far from the seeds of training's recordings and of the evaluated drives."""
-ESTIMATED_SPACING = 4.0
+ESTIMATED_SPACING = 2.5
 """Seconds of recording a chosen scene: what `hours` is by default."""
 PAGE_SCENES = 20
 JOBS = "vadv2_eval.scenes"
@@ -128,7 +128,12 @@ def chosen_scenes(plan: ScenesPlan) -> list[Candidate]:
     found = _results("choice:score_candidates", jobs, store, plan.workers, "candidates", logs)
     candidates = [Candidate(log, *row) for log, result in found.items() for row in result["rows"]]
     chosen = choose(candidates, plan.count)
-    told = {"count": plan.count, "candidates": len(candidates), "hard": sum(c.hard for c in chosen)}
+    told = {
+        "count": plan.count,
+        "candidates": len(candidates),
+        "expert_below": sum(c.expert < EXPERT_AT_LEAST for c in candidates),
+        "hard": sum(c.hard for c in chosen),
+    }
     write_json_atomic(file, told | {"scenes": [asdict(c) for c in chosen]})
     return chosen
 
@@ -241,6 +246,7 @@ def _scores(run: _Run, plans: dict[str, list[Any]], chosen: Sequence[Candidate])
         "scenes": len(groups),
         "drives": len(run.chosen),
         "hard": sum(c.hard for c in chosen),
+        "expert_below": read_json(run.plan.out / "scenes.json")["expert_below"],
         "constant_velocity_of_expert": share,
         "marks": run.marks,
         "stack": asdict(run.plan.stack),

@@ -16,6 +16,9 @@ from vadv2_eval.open_loop.table import rows_from
 
 SIMULATOR = "the simulator's scenes: not nuScenes, and not comparable with numbers on it"
 
+SAME = 1e-4
+"""Scores nearer than this are the same."""
+
 
 def grouped(values: Array, groups: Sequence[str]) -> list[list[float]]:
     """Values by group (drive), which are what is drawn again for an interval."""
@@ -35,12 +38,12 @@ def clustered_mean(values: Array, groups: Sequence[str]) -> Estimate:
 def paired(a: Array, b: Array, groups: Sequence[str]) -> dict[str, Any]:
     """``b - a`` over the same scenes: mean with an interval over drives, and Wilcoxon's signed-rank test (scipy)."""
     difference = b - a
-    changed = difference[np.abs(difference) > 1e-9]
+    changed = difference[np.abs(difference) > SAME]
     p = float(stats.wilcoxon(changed).pvalue) if len(changed) >= 5 else None
     return clustered_mean(difference, groups).to_json() | {
         "scenes": len(difference),
-        "better": int((difference > 1e-9).sum()),
-        "worse": int((difference < -1e-9).sum()),
+        "better": int((difference > SAME).sum()),
+        "worse": int((difference < -SAME).sum()),
         "wilcoxon_p": p,
     }
 
