@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from vadv2_sim.demand import Demand
 from vadv2_sim.intentions import Intent, person_intent, vehicle_intent
 from vadv2_sim.road_map import TownMap
 from vadv2_sim.street_furniture import CAR_COLORS, RoadWorks, parked_vehicles
-from vadv2_sim.sumo_session import close_sumo, start_sumo, step_sumo
+from vadv2_sim.sumo_session import STEP, close_sumo, start_sumo, step_sumo
 from vadv2_sim.town import Town
 
 EGO = "ego"
@@ -44,6 +45,8 @@ _STATES = {
 }
 _CLOTHES = ((170, 44, 52), (40, 70, 130), (60, 60, 64), (200, 180, 60), (50, 110, 70), (140, 90, 140))
 _RIGHT, _LEFT, _HAZARD, _BRAKE = 1, 2, 4, 8
+CLOSING = 60.0
+"""Nobody and the ego come closer to each other faster than this, m/s."""
 INTENT_EVERY = 3
 """Steps between two readings of one vehicle's intention (they are spread over the steps)."""
 
@@ -89,6 +92,9 @@ class Traffic:
         self._turns = {s: town_map.road.lanes[m].turn for s, m in town_map.lane_of.items() if s.startswith(":")}
         self._known: dict[str, _Known] = {}
         self._steps = 0
+        self._later: dict[str, int] = {}
+        """Step before which somebody far away cannot have come near."""
+        self._later_of = (math.inf, math.inf)
         self.things: list[Agent] = list(parked_vehicles(town_map.road, facts.seed, facts.parked_share))
         self._thing_places = self._places()
         self.closed: set[str] = set()
@@ -188,21 +194,33 @@ class Traffic:
 
     def agents(self, x: float, y: float) -> list[Agent]:
         """Everyone and everything within the radius of a point, the ego left out."""
+        if math.hypot(x - self._later_of[0], y - self._later_of[1]) > CLOSING * STEP:
+            self._later.clear()
+        self._later_of = (x, y)
         found = []
-        vehicle, radius2 = self.sumo.vehicle, self.config.radius**2
-        for name in vehicle.getIDList():
-            px, py = vehicle.getPosition(name)
-            if (px - x) ** 2 + (py - y) ** 2 < radius2 and name != EGO:
+        vehicle, person = self.sumo.vehicle, self.sumo.person
+        for name, px, py in self._near(vehicle, x, y):
+            if name != EGO:
                 found.append(self._vehicle(name, px, py))
-        person = self.sumo.person
-        for name in person.getIDList():
-            px, py = person.getPosition(name)
-            if (px - x) ** 2 + (py - y) ** 2 < radius2:
-                found.append(self._person(name, px, py))
+        for name, px, py in self._near(person, x, y):
+            found.append(self._person(name, px, py))
         if len(self.things):
             near = np.hypot(self._thing_places[:, 0] - x, self._thing_places[:, 1] - y) < self.config.radius
             found += [self.things[k] for k in np.flatnonzero(near)]
         return found
+
+    def _near(self, kind: Any, x: float, y: float) -> Iterator[tuple[str, float, float]]:
+        """Names and positions of those within the radius; who is far away is asked again when he may be near."""
+        later, steps, radius = self._later, self._steps, self.config.radius
+        for name in kind.getIDList():
+            if later.get(name, 0) > steps and name not in self.scripted:
+                continue
+            px, py = kind.getPosition(name)
+            away = math.hypot(px - x, py - y)
+            if away < radius:
+                yield name, px, py
+            else:
+                later[name] = steps + int((away - radius) / (CLOSING * STEP))
 
     def _vehicle(self, name: str, px: float, py: float) -> Agent:
         vehicle = self.sumo.vehicle

@@ -19,7 +19,7 @@ from vadv2_core.vehicle import VehicleConfig
 from vadv2_sim.expert import speed as pace
 from vadv2_sim.expert.config import ExpertConfig
 from vadv2_sim.expert.decide import decide
-from vadv2_sim.expert.gates import EgoMotion, Gate, GateKeeper, GateMemory, crossings_on
+from vadv2_sim.expert.gates import EgoMotion, Gate, GateKeeper, GateMemory
 from vadv2_sim.expert.lateral import Block, Candidate, LateralPlanner, Way, waits_long
 from vadv2_sim.expert.motion import MotionModel, Movers
 from vadv2_sim.expert.people import people_gates
@@ -112,7 +112,7 @@ class Expert:
         passable = frozenset(k for k, a in enumerate(movers.agents) if _in_blocks(movers, k, blocks))
         queue = self._queue(movers, here, passable)
         gates = self._keeper.closed(scene, path, motion, self._memory.gates, now, queue)
-        zebras = crossings_on(path, self._road.crossings, here + 70.0)
+        zebras = self._keeper.crossings_on(path, here + 70.0)
         waiting = frozenset(a.id for a in movers.agents if waits_long(a, standing.get(a.id, 0.0)))
         gates += people_gates(scene, path, movers, zebras, motion, self._vehicle, still, waiting)
         limits = self._limits(scene, path, here, ways, offsets, rescue)

@@ -99,6 +99,23 @@ class GateKeeper:
         self._road, self._gap = road, line_gap
         self.book = JunctionBook(road)
         self._on_lane: dict[str, tuple[float, float]] = {}
+        bounds = [(c.polygon.min(axis=0), c.polygon.max(axis=0)) for c in road.crossings]
+        self._bounds = np.array(bounds, dtype=np.float64).reshape(-1, 2, 2)
+
+    def crossings_on(self, path: RoutePath, reach: float) -> list[tuple[Crossing, float, float]]:
+        """Crossings that the path runs over within ``reach`` m, with where it enters and leaves them."""
+        near = path.along < reach
+        points, along = path.points[near], path.along[near]
+        if not len(points):
+            return []
+        low, high = points.min(axis=0) - 5.0, points.max(axis=0) + 5.0
+        found = []
+        for k in np.flatnonzero((self._bounds[:, 1] >= low).all(axis=1) & (self._bounds[:, 0] <= high).all(axis=1)):
+            inside = _contains(self._road.crossings[k].polygon, points)
+            if inside.any():
+                s = along[inside]
+                found.append((self._road.crossings[k], float(s[0]) - 0.5, float(s[-1]) + 0.5))
+        return found
 
     def closed(
         self,
@@ -330,25 +347,6 @@ def _reach(distance: float, speed: float, top: float, acceleration: float = 1.5)
     if distance <= 0.0:
         return 0.0
     return EgoMotion(0.0, 0.0, speed).time_to(distance, top, acceleration)
-
-
-def crossings_on(path: RoutePath, crossings: tuple[Crossing, ...], reach: float) -> list[tuple[Crossing, float, float]]:
-    """Crossings that the path runs over within ``reach`` m, with where it enters and leaves them."""
-    found = []
-    near = path.along < reach
-    points, along = path.points[near], path.along[near]
-    if not len(points):
-        return []
-    low, high = points.min(axis=0) - 5.0, points.max(axis=0) + 5.0
-    for crossing in crossings:
-        polygon = crossing.polygon
-        if (polygon.max(axis=0) < low).any() or (polygon.min(axis=0) > high).any():
-            continue
-        inside = _contains(polygon, points)
-        if inside.any():
-            s = along[inside]
-            found.append((crossing, float(s[0]) - 0.5, float(s[-1]) + 0.5))
-    return found
 
 
 def _contains(polygon: Array, points: Array) -> Array:
