@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pytest
 from made_bags import START, make_bag, plan
 from rosbags.rosbag2 import StoragePlugin
@@ -12,6 +13,9 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from vadv2_core.errors import InputError
+from vadv2_core.road_map_file import save_road_map
+from vadv2_core.scene import Lane, RoadMap
+from vadv2_core.taxonomy import LaneKind
 from vadv2_eval import cli
 from vadv2_eval.bags.compare import compare_runs
 from vadv2_eval.bags.recording import CANDIDATES, _plan_of, choose_topics, parse_map, read_recording
@@ -174,3 +178,45 @@ def test_the_command_ends_with_2_where_a_bag_was_left_out(bag, tmp_path):
     assert done.exit_code == 2, done.output
     assert "120 plans of 1 bags" in done.output
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["left_out"][0]["why"].endswith("file)")
+
+
+def _as_path(topic, k, message):
+    """The plan as nav_msgs/Path, as RViz is given it."""
+    if topic != "/planner/candidates":
+        return message
+    from vadv2_ros.standard_messages import path_from_trajectory
+
+    return path_from_trajectory(conversions.candidates_from_message(message).trajectory())
+
+
+def test_a_bag_with_nothing_but_a_path_is_scored(tmp_path, run):
+    bag = make_bag(tmp_path / "path", offset=0.5, seconds=6.0, spoil=_as_path)
+    summary = score_bags([bag], tmp_path / "out")
+    assert summary["frames"] == 60 and not summary["left_out"]
+    for horizon in ("1s", "4s"):
+        assert summary["errors"]["ade"][horizon]["mean"] == pytest.approx(0.5, abs=1e-5)
+        assert summary["errors"]["speed"][horizon]["mean"] == pytest.approx(0.0, abs=1e-3)
+    message = _as_path("/planner/candidates", 0, conversions.candidates_to_message(plan(START, 0.0)))
+    for pose in message.poses:
+        pose.header.stamp = message.header.stamp
+    with pytest.raises(InputError, match="has no times"):
+        _plan_of("nav_msgs/msg/Path", message, conversions)
+
+
+def test_off_road_is_judged_on_a_map(bag, tmp_path):
+    lane = Lane("l", LaneKind.ROAD, np.array([[-50.0, 0.0], [400.0, 0.0]]), 3.5, 13.9)
+
+    def road(width):
+        outline = np.array([[-50.0, -width], [400.0, -width], [400.0, width], [-50.0, width]])
+        save_road_map(tmp_path / f"{width}.map.zst", RoadMap("made", "0" * 64, {"l": lane}, drivable=(outline,)))
+        return str(tmp_path / f"{width}.map.zst")
+
+    # The plans run half a metre to the left; the vehicle is 1.85 m wide.
+    narrow = score_bags([bag], tmp_path / "narrow", road_map=road(1.2))
+    wide = score_bags([bag], tmp_path / "wide", road_map=road(3.0))
+    assert narrow["off_road"]["mean"] == 1.0 and wide["off_road"]["mean"] == 0.0
+    row = read_frames(tmp_path / "narrow" / "frames.jsonl")[0]
+    assert row["off_road"]["time"] == pytest.approx(0.1) and row["off_road"]["place"][1] == pytest.approx(0.5)
+    assert score_bags([bag], tmp_path / "none")["off_road"] is None
+    with pytest.raises(InputError):
+        score_bags([bag], tmp_path / "bad", road_map=str(bag / "metadata.yaml"))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from vadv2_core.errors import InputError
 from vadv2_core.geometry import box_corners
+from vadv2_eval.pdms import epdms
 from vadv2_eval.pdms.areas import AreaIndex
 from vadv2_eval.pdms.benchmark import dense_scene
 from vadv2_eval.pdms.comfort import comfort_signals_v1, comfort_signals_v2
@@ -242,3 +243,21 @@ def test_lane_keeping_skips_intersections_without_forgetting():
     assert drift[0] == before + there.sum() + (20 - before) - 1
     on_line = ScoringMap(line.polygons, np.array([[-50.0, 0.4], [200.0, 0.4]]), frozenset())
     assert lane_drift_step(PdmsScene(scene.ego, on_line, ()), batch)[0] == -1
+
+
+def test_follow_ups_weigh_by_how_near_they_start_to_where_stage_one_ended():
+    weights = epdms.follow_up_weights(np.array([0.0, 0.5, 0.5]))
+    kernel = np.exp(-0.25 / 0.2)
+    assert weights == pytest.approx(np.array([1.0, kernel, kernel]) / (1.0 + 2.0 * kernel))
+    assert epdms.follow_up_weights(np.array([40.0, 60.0])) == pytest.approx([0.5, 0.5]), "none is near: all alike"
+    assert epdms.follow_up_weights(np.array([])).shape == (0,)
+
+
+def test_two_stages_multiply_and_groups_are_averaged():
+    near, far = np.array([0.0, 10.0]), np.array([0.8, 0.1])
+    assert epdms.two_stage_score(0.5, far, near) == pytest.approx(0.5 * 0.8)
+    assert epdms.two_stage_score(0.5, far, np.array([30.0, 30.0])) == pytest.approx(0.5 * 0.45)
+    assert epdms.two_stage_score(0.0, far, near) == 0.0
+    assert epdms.two_stage_total([(0.4, 0.6), (1.0, 0.0), (0.3, 0.3)]) == pytest.approx((0.5 + 0.5 + 0.3) / 3)
+    with pytest.raises(InputError, match="no group"):
+        epdms.two_stage_total([])

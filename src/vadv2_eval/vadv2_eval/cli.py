@@ -170,6 +170,9 @@ def bag(
             "--map", help="ROLE=/topic: odometry, plan, reasoning, truth_reasoning, status, command, objects, camera."
         ),
     ] = None,
+    road_map: Annotated[
+        str, typer.Option(help="Road map in the odometry's frame (maps/*.map.zst of a recording), for off-road.")
+    ] = "",
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 1,
     ray: Annotated[str, typer.Option(help="Address of a Ray cluster, or local; empty for processes.")] = "",
 ) -> None:
@@ -186,7 +189,7 @@ def bag(
     from vadv2_eval.bags.report import error_rows
     from vadv2_eval.bags.score import score_bags
 
-    summary = score_bags(bags, out, topic or (), workers=workers, ray_address=ray)
+    summary = score_bags(bags, out, topic or (), workers=workers, ray_address=ray, road_map=road_map)
     header, rows = error_rows(summary["errors"])
     typer.echo("| " + " | ".join(header) + " |\n" + "|---" * len(header) + "|")
     for row in rows:

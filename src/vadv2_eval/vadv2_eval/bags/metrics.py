@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vadv2_core.geometry import Array, wrap_angle
+from vadv2_core.geometry import Array, box_corners, wrap_angle
 from vadv2_core.stamps import NANOSECONDS
 from vadv2_core.taxonomy import STATIC_CLASSES
 from vadv2_core.trajectory import TrajectoryCandidates
@@ -112,6 +112,32 @@ def plan_collision(recording: Recording, plan: TrajectoryCandidates, vehicle: Ve
             first = agents[int(touch.argmax())]
             return {"hit": True, "time": float(row[0]), "object": f"{first['class']} {first['id']}"}
     return {"hit": False}
+
+
+def plan_off_road(plan: TrajectoryCandidates, area: Any, vehicle: VehicleConfig) -> dict[str, Any] | None:
+    """The first time within 4 s at which a corner of the chosen mode's box leaves the drivable area; None without one.
+
+    Args:
+        plan: Its origin pose is in the map's frame.
+        area: Prepared shapely geometry of everything drivable; None where there is no map.
+        vehicle: The ego's sizes.
+    """
+    import shapely
+
+    if area is None:
+        return None
+    chosen = int(np.argmax(plan.confidences)) if plan.chosen is None else plan.chosen
+    points = plan.points[chosen]
+    points = points[points[:, 0] <= OBJECT_HORIZON + 1e-6]
+    yaw = points[:, 3] + plan.origin_pose.yaw
+    rear = plan.origin_pose.transform(points[:, 1:3])
+    centre = rear + vehicle.centre_offset * np.column_stack([np.cos(yaw), np.sin(yaw)])
+    corners = box_corners(centre[:, 0], centre[:, 1], yaw, vehicle.length, vehicle.width)
+    off = ~shapely.contains_xy(area, corners.reshape(-1, 2)).reshape(-1, 4).all(axis=1)
+    if not off.any():
+        return {"off": False}
+    first = int(off.argmax())
+    return {"off": True, "time": float(points[first, 0]), "place": [round(float(v), 2) for v in centre[first]]}
 
 
 def conditions(recording: Recording, plan: TrajectoryCandidates) -> dict[str, Any]:

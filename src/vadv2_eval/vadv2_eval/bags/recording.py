@@ -16,14 +16,15 @@ from vadv2_core.errors import InputError
 from vadv2_core.geometry import Array, Pose2
 from vadv2_core.reasoning import Reasoning
 from vadv2_core.stamps import NANOSECONDS, Stamp
-from vadv2_core.trajectory import TrajectoryCandidates
+from vadv2_core.trajectory import Trajectory, TrajectoryCandidates
 
 ODOMETRY, EGO, TOKENS = "nav_msgs/msg/Odometry", "vadv2_msgs/msg/EgoState", "vadv2_msgs/msg/SceneTokens"
 CANDIDATES, TRAJECTORY = "vadv2_msgs/msg/TrajectoryCandidates", "vadv2_msgs/msg/Trajectory"
+PATH = "nav_msgs/msg/Path"
 IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 ROLES: dict[str, tuple[str, ...]] = {
     "odometry": (ODOMETRY, EGO, TOKENS),
-    "plan": (CANDIDATES, TRAJECTORY),
+    "plan": (CANDIDATES, TRAJECTORY, PATH),
     "reasoning": ("vadv2_msgs/msg/Reasoning",),
     "truth_reasoning": ("vadv2_msgs/msg/Reasoning",),
     "status": ("vadv2_msgs/msg/DriveStatus",),
@@ -268,14 +269,41 @@ def _xyyaw(pose: Pose2) -> tuple[float, float, float]:
     return pose.x, pose.y, pose.yaw
 
 
+def trajectory_of_path(message: Any) -> Trajectory:
+    """A ``nav_msgs/Path`` whose poses carry the time they are to be reached, in the frame of the odometry.
+
+    Speeds and accelerations are differences; a pose at the path's own stamp is where it starts from.
+
+    Raises:
+        InputError: for a path of one pose, or poses without times of their own.
+    """
+    from vadv2_core.geometry import yaw_from_quaternion
+    from vadv2_ros.fields import stamp_from_time
+
+    stamp = stamp_from_time(message.header.stamp)
+    rows = []
+    for stamped in message.poses:
+        position, turn = stamped.pose.position, stamped.pose.orientation
+        after = (stamp_from_time(stamped.header.stamp) - stamp) / NANOSECONDS
+        rows.append((after, position.x, position.y, yaw_from_quaternion(turn.x, turn.y, turn.z, turn.w)))
+    table = np.array(rows, dtype=np.float64).reshape(-1, 4)
+    if len(table) < 2 or (np.diff(table[:, 0]) <= 0.0).any():
+        raise InputError(f"the path of {stamp} has no times", "plan", "two poses or more, each stamped with its time")
+    table[:, 3] = np.unwrap(table[:, 3])
+    speeds = np.hypot(*np.gradient(table[:, 1:3], table[:, 0], axis=0).T)
+    world = np.column_stack([table, speeds, np.gradient(speeds, table[:, 0])])
+    ahead = world[world[:, 0] > 1e-6]
+    return Trajectory(stamp, Pose2(0.0, 0.0, 0.0), ahead, 1.0, "")
+
+
 def _plan_of(kind: str, message: Any, conversions: Any) -> TrajectoryCandidates:
     """A plan message as candidates, checked.
 
     Raises:
         InputError: for an empty horizon or points that are not finite.
     """
-    if kind == TRAJECTORY:
-        one = conversions.trajectory_from_message(message)
+    if kind in (TRAJECTORY, PATH):
+        one = trajectory_of_path(message) if kind == PATH else conversions.trajectory_from_message(message)
         plan = TrajectoryCandidates(
             one.stamp,
             one.origin_pose,

@@ -20,6 +20,7 @@ from vadv2_eval.bags.metrics import (
     plan_collision,
     plan_comfort,
     plan_errors,
+    plan_off_road,
     reasoning_rows,
     seconds_in_state,
 )
@@ -41,13 +42,31 @@ CONVENTIONS = {
     "longitudinal": "likewise, ahead positive, m (means are of absolute values)",
     "comfort": "share of plans within nuPlan's six bounds, by central differences",
     "collision": "share of plans that touch a recorded object within 4 s (bags with /truth/scene only)",
-    "off_road": "not computed: bags carry no map",
+    "off_road": "share of plans with a corner off the drivable area within 4 s (with --road-map only)",
     "open_loop": "log replay: what the ego did is not what the plan would have led to",
 }
 
 
-def frame_rows(recording: Recording, vehicle: VehicleConfig) -> list[dict[str, Any]]:
-    """One row a plan: header, conditions, errors, comfort, collision."""
+def drivable_area(road_map: str) -> Any:
+    """The drivable area of a map file (``maps/*.map.zst`` of a recording) as prepared geometry; None for no file.
+
+    Raises:
+        InputError: for a file that is no road map.
+    """
+    if not road_map:
+        return None
+    import shapely
+
+    from vadv2_core.road_map_file import load_road_map
+
+    road = load_road_map(Path(road_map))
+    area = shapely.union_all([shapely.Polygon(p) for p in (*road.drivable, *road.junctions.values())])
+    shapely.prepare(area)
+    return area
+
+
+def frame_rows(recording: Recording, vehicle: VehicleConfig, area: Any = None) -> list[dict[str, Any]]:
+    """One row a plan: header, conditions, errors, comfort, collision, off-road (``area``: of `drivable_area`)."""
     rows = []
     first = int(recording.stamps[0])
     for number, (recorded, plan) in enumerate(recording.plans):
@@ -67,6 +86,7 @@ def frame_rows(recording: Recording, vehicle: VehicleConfig) -> list[dict[str, A
                 "errors": plan_errors(recording, plan),
                 "comfort": plan_comfort(plan),
                 "collision": plan_collision(recording, plan, vehicle),
+                "off_road": plan_off_road(plan, area, vehicle),
             }
         )
     return rows
@@ -75,7 +95,7 @@ def frame_rows(recording: Recording, vehicle: VehicleConfig) -> list[dict[str, A
 def score_bag(argument: dict[str, Any]) -> dict[str, Any]:
     """Score one bag (a job of `vadv2_eval.jobs`): its frames go to a file, its summary is returned."""
     recording = read_recording(Path(argument["bag"]), argument["map"])
-    rows = frame_rows(recording, VehicleConfig())
+    rows = frame_rows(recording, VehicleConfig(), drivable_area(argument["road_map"]))
     if not rows:
         raise InputError("no usable plan", argument["bag"], "at least one finite plan with points")
     text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
@@ -130,6 +150,7 @@ def summarise(
     """The summary of a run: errors over all frames and by condition, comfort, states, latency, agreement, left out."""
     comfortable = [all(r["comfort"].values()) for r in rows if r["comfort"]]
     hits = [r["collision"]["hit"] for r in rows if r["collision"] is not None]
+    off = [r["off_road"]["off"] for r in rows if r["off_road"] is not None]
     by_condition = {}
     for name in ("motion", "command", "weather"):
         groups = sorted({str(r["conditions"].get(name)) for r in rows if r["conditions"].get(name) is not None})
@@ -154,6 +175,7 @@ def summarise(
         "by_condition": by_condition,
         "comfort": _rate(sum(comfortable), len(comfortable)),
         "collision": _rate(sum(hits), len(hits)),
+        "off_road": _rate(sum(off), len(off)),
         "latency_ms": _worst_latency(bags),
         "camera_frames": sum(c["frames"] for c in cameras),
         "dropped_frames": sum(c["dropped"] for c in cameras),
@@ -206,7 +228,13 @@ def read_frames(path: Path) -> list[dict[str, Any]]:
 
 
 def score_bags(
-    bags: Sequence[Path], out: Path, mapping: Sequence[str] = (), *, workers: int = 1, ray_address: str = ""
+    bags: Sequence[Path],
+    out: Path,
+    mapping: Sequence[str] = (),
+    *,
+    workers: int = 1,
+    ray_address: str = "",
+    road_map: str = "",
 ) -> dict[str, Any]:
     """Score bags into a folder: ``frames.jsonl``, ``summary.json``, ``report.html``.
 
@@ -218,11 +246,13 @@ def score_bags(
     from vadv2_eval.bags.report import write_report
 
     chosen = parse_map(mapping)
+    drivable_area(road_map)  # Refused now rather than bag by bag.
     paths = [b.resolve() for b in bags]
     jobs = []
     for number, bag in enumerate(paths):
         frames = out / "frames" / f"{number:05d}_{bag.stem}.jsonl"
-        jobs.append(Job(str(bag), {"bag": str(bag), "map": chosen, "frames": str(frames)}))
+        key = f"{bag}#{Path(road_map).name}" if road_map else str(bag)
+        jobs.append(Job(key, {"bag": str(bag), "map": chosen, "frames": str(frames), "road_map": road_map}))
     store = ResultStore(out / "bags.jsonl")
     score = "vadv2_eval.bags.score:score_bag"
     run_jobs(score, jobs, store, workers=workers, ray_address=ray_address, label="bags", isolated=False)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import shapely
 
+from vadv2_core.errors import InputError
 from vadv2_core.geometry import Array
 from vadv2_eval.pdms.comfort import (
     EXTENDED_BOUNDS,
@@ -32,7 +34,6 @@ from vadv2_eval.pdms.path import reference_paths
 from vadv2_eval.pdms.scene import (
     LANE_LAYERS,
     OBSERVATION_STEPS,
-    SIMULATION_DT,
     History,
     PdmsScene,
     PreviousFrame,
@@ -40,6 +41,8 @@ from vadv2_eval.pdms.scene import (
 )
 from vadv2_eval.pdms.tracks import Indices, Mask, TrackTable, boxes_touch, find_overlaps, track_table
 
+FOLLOW_UP_VARIANCE = 0.1
+"""m^2 of the kernel over distances between a stage-one end and a follow-up's start (section 8 of spec PDMS)."""
 LANE_DEVIATION = 0.5
 LANE_STEPS = 20
 MAX_GAP = 0.55
@@ -242,7 +245,7 @@ def epdms(metrics: Metrics, *, extended: bool = True) -> Array:
 
 def follow_up_weights(distances: Array) -> Array:
     """Weights of navhard's follow-up scenes by the distance (n,) m of their start to where stage one ended."""
-    weights = np.exp(-(np.asarray(distances, dtype=np.float64) ** 2) / (2.0 * SIMULATION_DT))
+    weights = np.exp(-(np.asarray(distances, dtype=np.float64) ** 2) / (2.0 * FOLLOW_UP_VARIANCE))
     total = float(weights.sum())
     return weights / total if total > 1e-12 else np.full(len(weights), 1.0 / max(len(weights), 1))
 
@@ -250,3 +253,14 @@ def follow_up_weights(distances: Array) -> Array:
 def two_stage_score(stage_one: float, stage_two: Array, distances: Array) -> float:
     """The group score of navhard: stage one times the weighted mean of the follow-ups."""
     return float(stage_one * np.dot(follow_up_weights(distances), stage_two))
+
+
+def two_stage_total(groups: Sequence[tuple[float, float]]) -> float:
+    """The navhard total: mean over all groups of the average of their ``now`` and ``previous`` group scores.
+
+    Raises:
+        InputError: for no group.
+    """
+    if not groups:
+        raise InputError("no group", "two-stage EPDMS", "at least one scene with its follow-ups")
+    return float(np.mean([0.5 * (now + previous) for now, previous in groups]))
