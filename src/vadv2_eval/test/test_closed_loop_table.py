@@ -14,7 +14,7 @@ from vadv2_core.taxonomy import DrivingAction, SignalState, StopControl
 from vadv2_eval.closed_loop.commands import HeldOutWords, command_outcomes
 from vadv2_eval.closed_loop.drive import run_drive
 from vadv2_eval.closed_loop.encounters import red_light_encounters
-from vadv2_eval.closed_loop.table import drive_table, planner_hz
+from vadv2_eval.closed_loop.table import drive_table, planner_cpu_hz, planner_hz
 from vadv2_eval.closed_loop.wheels import Pace, pace_of
 from vadv2_eval.intervals import group_interval
 from vadv2_eval.reasoning.records import ReasoningRecord
@@ -89,7 +89,7 @@ def record(infractions, met=0, over=0, commands=()):
         "score": {"infractions": infractions},
         "signals": {"encounters": met, "violations": over},
         "commands": [{"action": "LEFT", "obeyed": o} for o in commands],
-        "timings_ms": {"perception": 60.0, "planner": 20.0, "control": 0.0, "vlm": 400.0},
+        "timings_ms": {"perception": 60.0, "planner": 20.0, "control": 0.0, "vlm": 400.0, "frame_cpu": 50.0},
     }
 
 
@@ -102,6 +102,7 @@ def test_rates_have_their_own_denominators():
     assert drive_table([record({}, 0, 2)])["signal_violation"].mean == 1.0, "over a line that was off the route"
     assert drive_table([record({})])["signal_violation"] is None
     assert planner_hz(rows) == pytest.approx(12.5), "the words are made beside the road"
+    assert planner_cpu_hz(rows) == pytest.approx(20.0)
 
 
 def said(drive, said_, true, flag, flag_true):

@@ -12,7 +12,7 @@ from typing import Any
 from vadv2_core.errors import InputError
 from vadv2_eval.closed_loop.drive import NO_PLACE, PDMS_NAME, DriveOrder
 from vadv2_eval.closed_loop.scores import PENALTIES, take_over_rate
-from vadv2_eval.closed_loop.table import TABLE_CONVENTIONS, drive_table, planner_hz, stage_medians
+from vadv2_eval.closed_loop.table import TABLE_CONVENTIONS, drive_table, planner_cpu_hz, planner_hz, stage_medians
 from vadv2_eval.closed_loop.wheels import Pace, check_driver, drives_by_scene
 from vadv2_eval.intervals import mean_interval, rate_interval
 from vadv2_eval.jobs import Job, ResultStore, run_jobs
@@ -231,6 +231,7 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "infractions": dict(sorted(totals.items())),
         "infractions_per_km": {k: v / kilometres for k, v in sorted(totals.items())} if kilometres > 0.01 else {},
         "planner_hz": planner_hz(driven),
+        "planner_cpu_hz": planner_cpu_hz(driven),
         "timings_ms": stage_medians(driven),
         "reasons": _counts(r["reason"] for r in driven),
         "seconds_in_state": _sums([r["seconds_in_state"] for r in driven]),

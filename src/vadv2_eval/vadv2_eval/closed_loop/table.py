@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from vadv2_eval.closed_loop.wheels import FRAME_CPU
 from vadv2_eval.intervals import Estimate, rate_interval
 
 TABLE_CONVENTIONS = {
@@ -19,6 +20,7 @@ TABLE_CONVENTIONS = {
     "trace_accuracy": "share of the statements of description and trace that are true of the Scene",
     "cot_accuracy": "share of the traces that argue for the action the expert takes",
     "planner_hz": "1 / median wall time of perception, planner and control of a frame; the words are made beside them",
+    "planner_cpu_hz": "1 / median processor time of a frame, embedding included: what one free core would give",
 }
 """What each key of the table means."""
 PLANNING_STAGES = ("perception", "planner", "control")
@@ -41,6 +43,12 @@ def stage_medians(driven: Sequence[dict[str, Any]]) -> dict[str, float]:
     """Median over drives of the median wall time of each stage, ms; ``vlm`` is the embedding alone."""
     names = sorted({name for r in driven for name in r["timings_ms"]})
     return {n: float(np.median([r["timings_ms"][n] for r in driven if n in r["timings_ms"]])) for n in names}
+
+
+def planner_cpu_hz(driven: Sequence[dict[str, Any]]) -> float | None:
+    """Frames a second that one core would give if nothing else ran; None for a driver without pictures."""
+    medians = stage_medians(driven)
+    return 1000.0 / medians[FRAME_CPU] if "perception" in medians and FRAME_CPU in medians else None
 
 
 def planner_hz(driven: Sequence[dict[str, Any]]) -> float | None:
