@@ -12,6 +12,7 @@ import sys
 import typer
 
 from vadv2_core.errors import EXIT_BAD_INPUT, InputError
+from vadv2_ros.node_process import INTERRUPTED
 
 COMMANDS = (
     "vadv2_bringup.drive_cli",
@@ -75,8 +76,9 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"vadv2: {error.format_message()}\n")  # type: ignore[attr-defined]
         return EXIT_BAD_INPUT
     except (typer.Abort, KeyboardInterrupt):
+        status = INTERRUPTED
+    if status == INTERRUPTED:
         sys.stderr.write("vadv2: interrupted\n")
-        return 130
     return int(status or 0)
 
 

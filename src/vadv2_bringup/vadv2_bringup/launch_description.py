@@ -13,7 +13,7 @@ from launch_ros.actions import LifecycleNode, Node
 
 from vadv2_bringup.city_system import with_city
 from vadv2_bringup.environment import default_settings
-from vadv2_bringup.system import CONFIG, SystemDescription, SystemOptions, describe_system, driver_for
+from vadv2_bringup.system import CONFIG, RESPAWNED, SystemDescription, SystemOptions, describe_system, driver_for
 from vadv2_sim.node_configuration import SimNodeConfig
 
 Argument = tuple[str, str, str]
@@ -35,6 +35,7 @@ ARGUMENTS: tuple[Argument, ...] = (
     ("recorder", "false", "Keep the last half minute and write a clip at an emergency, a take-over or when asked."),
     ("shadow", "false", "Drive beside another driver: send nothing, keep clips."),
     ("engage", "false", "Engage as soon as everything is there; on a vehicle call the service ~/engage."),
+    ("respawn", "true", "Start a node that dies again after a second; control, never."),
     ("rviz", "false", "Open RViz with config/view/vadv2.rviz."),
 )
 """Arguments of every launch file here."""
@@ -74,7 +75,7 @@ def described(context: LaunchContext) -> SystemDescription:
     return with_city(system, city)
 
 
-def node_actions(system: SystemDescription) -> list[LifecycleNode]:
+def node_actions(system: SystemDescription, respawn: bool = False) -> list[LifecycleNode]:
     """One lifecycle node, in a process of its own, for each that the system describes."""
     options = system.options
     user = [options.params_file] if options.params_file else []
@@ -91,6 +92,8 @@ def node_actions(system: SystemDescription) -> list[LifecycleNode]:
             output="screen",
             # The node starts itself (`autostart`); launch has no such argument before Kilted.
             emulate_tty=True,
+            respawn=respawn and node.name in RESPAWNED,
+            respawn_delay=1.0,
         )
         for node in system.nodes
     ]
@@ -102,7 +105,7 @@ def _plain(parameters: dict[str, Any]) -> dict[str, Any]:
 
 def _start(context: LaunchContext) -> list[Any]:
     system = described(context)
-    actions: list[Any] = list(node_actions(system))
+    actions: list[Any] = list(node_actions(system, _switch(context, "respawn")))
     if _switch(context, "rviz"):
         arguments = ["-d", str(CONFIG / "view" / "vadv2.rviz")]
         actions.append(

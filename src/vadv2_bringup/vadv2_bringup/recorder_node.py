@@ -21,7 +21,8 @@ from vadv2_ros import qos
 from vadv2_ros.conversions import drive_status_from_message
 from vadv2_ros.diagnostics import Health, Level
 from vadv2_ros.mounting import transforms_type
-from vadv2_ros.worker_node import WorkerNode, run_node
+from vadv2_ros.node_process import run_node
+from vadv2_ros.worker_node import WorkerNode
 
 HEARD: dict[str, tuple[type, Any, bool]] = {
     "odometry": (Odometry, qos.ODOMETRY, False),
@@ -74,7 +75,7 @@ class RecorderNode(WorkerNode[RecorderConfig, Stamp]):
         subscription = self.create_subscription(
             kind, name if name.startswith("/") else f"~/input/{name}", receive, profile, raw=True
         )
-        self._undo.append(lambda: self.destroy_subscription(subscription))
+        self.until_cleanup(lambda: self.destroy_subscription(subscription))
 
     def _on_status(self, data: bytes) -> None:
         status = drive_status_from_message(deserialize_message(data, messages.DriveStatus))

@@ -126,6 +126,10 @@ TOPICS: dict[str, dict[str, str]] = {
 SHADOWED = ("vehicle_command", "command")
 """Outputs that no vehicle hears in shadow mode: they get ``shadow/`` before their name."""
 
+RESPAWNED = ("perception", "vlm", "planner", "commander", "recorder")
+"""Nodes that may be started again where they die: control rides out their absence. Control itself is not: its state
+(engaged, an emergency that is latched) died with it, and the vehicle must have stopped obeying it."""
+
 COMMAND_PACKAGES: dict[str, tuple[str, ...]] = {
     "vadv2": (),
     "twist": ("geometry_msgs",),

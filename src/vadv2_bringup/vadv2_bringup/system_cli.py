@@ -27,6 +27,7 @@ def run_command(
     autostart: Annotated[bool, typer.Option(help="Nodes configure and activate themselves.")] = True,
     commander: Annotated[bool, typer.Option(help="Make driving commands from the route.")] = False,
     engage: Annotated[bool, typer.Option(help="Engage as soon as everything is there (not on a vehicle).")] = False,
+    respawn: Annotated[bool, typer.Option(help="Start a node that dies again; control, never.")] = True,
     log_level: Annotated[str, typer.Option(help="debug, info, warn, error or fatal.")] = "info",
 ) -> None:
     """Start the nodes, one process each, until Ctrl-C; what `ros2 launch vadv2_bringup drive.launch.py` does.
@@ -36,7 +37,7 @@ def run_command(
     Example: ./vadv2 run --interface sim --rig config/rig/surround6.yaml
     """
     from vadv2_bringup.supervisor import Supervisor, interrupted_by_termination
-    from vadv2_bringup.system import SystemOptions, describe_system, driver_for
+    from vadv2_bringup.system import RESPAWNED, SystemOptions, describe_system, driver_for
 
     settings = {"control.drive.engage_automatically": engage}
     options = SystemOptions(
@@ -53,7 +54,7 @@ def run_command(
     )
     system = describe_system(driver_for(model, str(models), settings), options)
     interrupted_by_termination()
-    with Supervisor(system) as supervisor:
+    with Supervisor(system, respawn=RESPAWNED if respawn else ()) as supervisor:
         typer.echo(f"started {', '.join(n.name for n in system.nodes)}; Ctrl-C stops them", err=True)
         status = supervisor.wait()
     raise typer.Exit(status)

@@ -24,9 +24,10 @@ from vadv2_ros.conversions import (
 )
 from vadv2_ros.diagnostics import Health, Level
 from vadv2_ros.ego_listener import EgoListener
+from vadv2_ros.node_process import run_node
 from vadv2_ros.priority import take_priority
 from vadv2_ros.vehicle_commands import OWN, CommandAdapter
-from vadv2_ros.worker_node import WorkerNode, run_node
+from vadv2_ros.worker_node import WorkerNode
 
 _ERRORS = (DriveState.EMERGENCY, DriveState.SOFT_STOP)
 _WARNINGS = (DriveState.DEGRADED, DriveState.LAST_PLAN)

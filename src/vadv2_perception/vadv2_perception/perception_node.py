@@ -26,7 +26,8 @@ from vadv2_ros.ego_listener import EgoListener
 from vadv2_ros.fields import BASE_FRAME, stamp_from_time
 from vadv2_ros.images import image_from_rgb, rgb_from_message
 from vadv2_ros.mounting import RigListener, transforms_type
-from vadv2_ros.worker_node import WorkerNode, run_node
+from vadv2_ros.node_process import run_node
+from vadv2_ros.worker_node import WorkerNode
 
 _POLL_PERIOD = 0.02
 """Seconds between looks for a frame that waits for a camera that does not come."""

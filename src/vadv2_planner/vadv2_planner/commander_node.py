@@ -15,7 +15,8 @@ from vadv2_planner.node_configuration import CommanderNodeConfig
 from vadv2_ros import qos
 from vadv2_ros.conversions import driving_command_to_message, route_from_message
 from vadv2_ros.ego_listener import EgoListener
-from vadv2_ros.worker_node import WorkerNode, run_node
+from vadv2_ros.node_process import run_node
+from vadv2_ros.worker_node import WorkerNode
 
 
 class CommanderNode(WorkerNode[CommanderNodeConfig, EgoState]):

@@ -32,8 +32,9 @@ from vadv2_ros.conversions import (
 )
 from vadv2_ros.diagnostics import Health, Level
 from vadv2_ros.markers import markers_of
+from vadv2_ros.node_process import run_node
 from vadv2_ros.standard_messages import path_from_trajectory
-from vadv2_ros.worker_node import WorkerNode, run_node
+from vadv2_ros.worker_node import WorkerNode
 
 
 class PlannerNode(WorkerNode[PlannerNodeConfig, SceneTokens]):

@@ -13,7 +13,8 @@ from vadv2_core.errors import InputError
 from vadv2_core.reasoning import ReasoningEmbedding
 from vadv2_ros import qos
 from vadv2_ros.conversions import embedding_from_message, embedding_to_message
-from vadv2_ros.worker_node import WorkerNode, run_node
+from vadv2_ros.node_process import run_node
+from vadv2_ros.worker_node import WorkerNode
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import os
 import threading
 import time
 from abc import abstractmethod
@@ -10,16 +10,15 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, ClassVar, Generic, TypeVar
 
-import rclpy
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
 
-from vadv2_core.errors import EXIT_BAD_INPUT, InputError
+from vadv2_core.errors import InputError
 from vadv2_core.stamps import Stamp, seconds_between
 from vadv2_ros.diagnostics import DiagnosticPublisher, Health, Level, Timing
+from vadv2_ros.endpoints import Endpoints
 from vadv2_ros.finite import first_not_finite
 from vadv2_ros.mailbox import Mailbox
 from vadv2_ros.parameters import NodeParameters
@@ -30,6 +29,8 @@ _MAX_GAP = 1.0
 """Seconds between inputs after which, as when time goes back, history is forgotten (DESIGN: rules of a node)."""
 _LOG_PERIOD = 5.0
 AUTOSTART = "autostart"
+_STARTS = int(os.environ.get("VADV2_STARTS", "1"))
+"""How often this node was started by who supervises it; a node that died before says so for as long as it lives."""
 
 
 class WorkerNode(LifecycleNode, Generic[C, T]):
@@ -60,9 +61,7 @@ class WorkerNode(LifecycleNode, Generic[C, T]):
         self._newest: Stamp | None = None
         self._heard = time.monotonic()
         self._said: dict[str, float] = {}
-        self._undo: list[Callable[[], Any]] = []
-        self._inputs: dict[str, Any] = {}
-        self._outputs: dict[str, Any] = {}
+        self._endpoints = Endpoints(self, self.count_bad_input)
         self._diagnostics = DiagnosticPublisher(self)
         # A wall clock: a watchdog must run while simulated time stands still.
         self._watchdog = self.create_timer(
@@ -96,43 +95,28 @@ class WorkerNode(LifecycleNode, Generic[C, T]):
     # What a stage uses -------------------------------------------------------------------------------------------
 
     def listen(self, kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile) -> None:
-        """Subscribe to ``~/input/<topic>`` (a topic with a leading slash: as it is) until cleanup.
-
-        An `InputError` of the callback is counted, not raised.
-        """
-        name = topic if topic.startswith("/") else f"~/input/{topic}"
-
-        def guarded(message: Any) -> None:
-            try:
-                callback(message)
-            except InputError as error:
-                self.count_bad_input(error)
-
-        subscription = self.create_subscription(kind, name, guarded, qos)
-        self._inputs[topic] = subscription
-        self._undo.append(lambda: self.destroy_subscription(subscription))
-
-    def connections(self) -> dict[str, int]:
-        """How many are at the other end: ``in.<topic>`` of `listen`, ``out.<topic>`` of `advertise`."""
-        heard = {f"in.{topic}": s.get_publisher_count() for topic, s in self._inputs.items()}
-        return heard | {f"out.{topic}": p.get_subscription_count() for topic, p in self._outputs.items()}
+        """`Endpoints.listen`, until cleanup; an `InputError` of the callback is counted, not raised."""
+        self._endpoints.listen(kind, topic, callback, qos)
 
     def advertise(self, kind: type, topic: str, qos: QoSProfile) -> Any:
-        """A lifecycle publisher on ``~/<topic>`` until cleanup."""
-        publisher: Any = self.create_lifecycle_publisher(kind, f"~/{topic}", qos)
-        self._outputs[topic] = publisher
-        self._undo.append(lambda: self.destroy_lifecycle_publisher(publisher))
-        return publisher
+        """`Endpoints.advertise`, until cleanup."""
+        return self._endpoints.advertise(kind, topic, qos)
 
     def serve(self, kind: type, name: str, callback: Callable[[Any, Any], Any]) -> None:
-        """Offer the service ``~/<name>`` until cleanup."""
-        service = self.create_service(kind, f"~/{name}", callback)
-        self._undo.append(lambda: self.destroy_service(service))
+        """`Endpoints.serve`, until cleanup."""
+        self._endpoints.serve(kind, name, callback)
 
     def every(self, period: float, callback: Callable[[], None]) -> None:
-        """Call back every ``period`` seconds of the node's clock until cleanup."""
-        timer = self.create_timer(period, callback)
-        self._undo.append(lambda: self.destroy_timer(timer))
+        """`Endpoints.every`, until cleanup."""
+        self._endpoints.every(period, callback)
+
+    def until_cleanup(self, undo: Callable[[], Any]) -> None:
+        """Undo something of the stage's own at cleanup."""
+        self._endpoints.until_closed(undo)
+
+    def connections(self) -> dict[str, int]:
+        """`Endpoints.connections`: who is at the other end of every topic."""
+        return self._endpoints.connections()
 
     def offer(self, item: T) -> None:
         """Give the worker an item; while it is busy only the newest waits. Ignored unless active."""
@@ -192,7 +176,7 @@ class WorkerNode(LifecycleNode, Generic[C, T]):
             self.failure = ""
             return super().on_configure(state)
         self.get_logger().error(self.failure)
-        self._disconnect()
+        self._endpoints.close()
         return TransitionCallbackReturn.FAILURE
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -212,19 +196,19 @@ class WorkerNode(LifecycleNode, Generic[C, T]):
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Disconnect; the node can be configured again."""
-        self._disconnect()
+        self._endpoints.close()
         return super().on_cleanup(state)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop and disconnect."""
         self.stop_working()
-        self._disconnect()
+        self._endpoints.close()
         return super().on_shutdown(state)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Back to unconfigured after a transition that broke."""
         self.stop_working()
-        self._disconnect()
+        self._endpoints.close()
         return TransitionCallbackReturn.SUCCESS
 
     def stop_working(self) -> None:
@@ -234,12 +218,6 @@ class WorkerNode(LifecycleNode, Generic[C, T]):
         if self._worker is not None and self._worker is not threading.current_thread():
             self._worker.join(timeout=30.0)
         self._worker = None
-
-    def _disconnect(self) -> None:
-        self._inputs.clear()
-        self._outputs.clear()
-        while self._undo:
-            self._undo.pop()()
 
     # The worker --------------------------------------------------------------------------------------------------
 
@@ -269,6 +247,9 @@ class WorkerNode(LifecycleNode, Generic[C, T]):
 
     def _diagnose(self) -> None:
         health = Health()
+        if _STARTS > 1:
+            health.values["starts"] = _STARTS
+            health.note(Level.WARN, f"started {_STARTS} times")
         if self.failure:
             health.note(Level.ERROR, self.failure)
         elif not self.is_active:
@@ -286,35 +267,3 @@ class WorkerNode(LifecycleNode, Generic[C, T]):
         health.values.update(self.timing.values(time.monotonic()))
         self.describe(health)
         self._diagnostics.publish(health)
-
-
-def run_node(make: Callable[[], WorkerNode[Any, Any]]) -> int:
-    """The main function of a node's process.
-
-    With ``autostart`` the node configures and activates itself, and the process ends where it cannot.
-
-    Returns:
-        Exit status: 0, or 2 after one line where a parameter or the model cannot be used.
-    """
-    rclpy.init()
-    node, status = None, 0
-    try:
-        node = make()
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        if node.get_parameter(AUTOSTART).value:
-            done = TransitionCallbackReturn.SUCCESS
-            if node.trigger_configure() != done or node.trigger_activate() != done:
-                return EXIT_BAD_INPUT
-        executor.spin()
-    except InputError as error:
-        sys.stderr.write(f"{error}\n")
-        status = EXIT_BAD_INPUT
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        if node is not None:
-            node.stop_working()
-            node.destroy_node()
-        rclpy.try_shutdown()
-    return status

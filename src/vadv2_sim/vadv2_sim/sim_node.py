@@ -23,8 +23,9 @@ from vadv2_ros.camera_messages import info_from_camera, optical_frame
 from vadv2_ros.diagnostics import Health, Level
 from vadv2_ros.fields import time_from_stamp
 from vadv2_ros.images import image_from_rgb
+from vadv2_ros.node_process import run_node
 from vadv2_ros.standard_messages import odometry_from_ego_state
-from vadv2_ros.worker_node import WorkerNode, run_node
+from vadv2_ros.worker_node import WorkerNode
 from vadv2_sim.drive_session import DriveFrame, DriveSession
 from vadv2_sim.node_configuration import SimNodeConfig
 from vadv2_sim.record import event_rows
@@ -61,7 +62,7 @@ class SimNode(WorkerNode[SimNodeConfig, "VehicleCommand | str"]):
         self._command: VehicleCommand | None = None
         self._shown_at = time.monotonic()
         self._clock_output = self.create_publisher(ClockMessage, "/clock", qos.STAGE)
-        self._undo.append(lambda: self.destroy_publisher(self._clock_output))
+        self.until_cleanup(lambda: self.destroy_publisher(self._clock_output))
         names = self.session.rig.names if config.cameras else ()
         self._image_outputs = {n: self.advertise(Image, f"output/camera/{n}/image", qos.IMAGE) for n in names}
         self._info_outputs = {n: self.advertise(CameraInfo, f"output/camera/{n}/camera_info", qos.IMAGE) for n in names}
@@ -85,7 +86,7 @@ class SimNode(WorkerNode[SimNodeConfig, "VehicleCommand | str"]):
 
     def _wall_timer(self, period: float, callback: Callable[[], None]) -> None:
         timer = self.create_timer(period, callback, clock=self._steady)
-        self._undo.append(lambda: self.destroy_timer(timer))
+        self.until_cleanup(lambda: self.destroy_timer(timer))
 
     def _on_command(self, message: Any) -> None:
         command = conversions.vehicle_command_from_message(message)

@@ -26,7 +26,8 @@ from vadv2_ros.conversions import (
 )
 from vadv2_ros.diagnostics import Health
 from vadv2_ros.mailbox import Mailbox
-from vadv2_ros.worker_node import WorkerNode, run_node
+from vadv2_ros.node_process import run_node
+from vadv2_ros.worker_node import WorkerNode
 from vadv2_vlm.node_configuration import VlmNodeConfig
 from vadv2_vlm.reasoner import Reasoner
 
