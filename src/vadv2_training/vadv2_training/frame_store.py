@@ -119,6 +119,10 @@ class FrameStore:
     def texts(self, window: Window) -> list[Any]:
         """What is said of each frame of a window."""
         if window.shard not in self._texts:
-            head = read_json(self.directory / f"{self.names[window.shard]}.json")
-            self._texts[window.shard] = head["texts"]
+            path = self.directory / f"{self.names[window.shard]}.json"
+            head = read_json(path)
+            texts = head.get("texts") if isinstance(head, dict) else None
+            if not isinstance(texts, list) or len(texts) != self.count(window.shard):
+                raise InputError("has no 'texts', one a frame", str(path), "what `vadv2 train` wrote")
+            self._texts[window.shard] = texts
         return self._texts[window.shard][window.start : window.start + window.count]

@@ -78,28 +78,43 @@ def load_run_state(
             tensors = {name: source.get_tensor(name) for name in source.keys()}  # noqa: SIM118
     except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
         raise InputError(f"not a training run's state: {error}", str(path), "what this command wrote") from None
-    other = next((k for k in facts if head["facts"].get(k) != facts[k]), None)
+    try:
+        step, updates, known = int(head["step"]), int(head["average_updates"]), dict(head["facts"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"its head is of another form: {error!r}", str(path), "what this command wrote") from None
+    other = next((k for k in facts if known.get(k) != facts[k]), None)
     if other is not None:
         raise InputError(
-            f"was trained with {other} = {head['facts'].get(other)!r}", str(path), f"{facts[other]!r}, or another --out"
+            f"was trained with {other} = {known.get(other)!r}", str(path), f"{facts[other]!r}, or another --out"
         )
+
+    def saved(name: str, like: Tensor) -> Tensor:
+        found: Tensor | None = tensors.get(name)
+        if found is None or found.shape != like.shape:
+            what = f"no tensor {name!r}" if found is None else f"holds {name!r} of shape {tuple(found.shape)}"
+            raise InputError(what, str(path), f"a run of this module: {tuple(like.shape)}")
+        return found
+
     with torch.no_grad():
         for name, value in module.named_parameters():
             if value.requires_grad:
-                value.copy_(tensors[f"module.{name}"])
+                value.copy_(saved(f"module.{name}", value))
         for name, buffer in module.named_buffers():
-            buffer.copy_(tensors[f"buffer.{name}"])
+            buffer.copy_(saved(f"buffer.{name}", buffer))
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith("optimizer."):
             _, index, key = name.split(".", 2)
             state.setdefault(int(index), {})[key] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    try:
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    except (ValueError, KeyError) as error:
+        raise InputError(f"its optimiser does not fit: {error}", str(path), "a run of this module") from None
     if average is not None:
-        average.updates = int(head["average_updates"])
+        average.updates = updates
         for name in average.tensors:
-            average.tensors[name].copy_(tensors[f"average.{name}"])
-    return int(head["step"])
+            average.tensors[name].copy_(saved(f"average.{name}", average.tensors[name]))
+    return step
 
 
 def forget_run_state(directory: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import Tensor, nn
 
 from vadv2_core.config import to_mapping
@@ -84,7 +84,9 @@ def train(
     """
     if len(task) == 0:
         raise InputError("no samples to train on", str(directory), "at least one")
-    accelerator = Accelerator(mixed_precision=config.precision)
+    # What a stage or a dropped-out input leaves unused has no gradient; other processes must not wait for it.
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    accelerator = Accelerator(mixed_precision=config.precision, kwargs_handlers=[unused])
     torch.manual_seed(config.seed)
     module = task.module.to(accelerator.device)
     optimizer = make_optimizer(module.parameters(), config)

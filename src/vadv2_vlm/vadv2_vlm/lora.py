@@ -80,9 +80,9 @@ def load_adapter(model: Any, directory: Path) -> None:
     """
     config = read_json(directory / CONFIG_NAME)
     where = str(directory)
-    for key in ("r", "lora_alpha", "target_modules"):
-        if key not in config:
-            raise InputError(f"no {key!r}", str(directory / CONFIG_NAME), "a LoRA adapter's config")
+    for key, kind in (("r", int), ("lora_alpha", int), ("target_modules", (list, str))):
+        if not isinstance(config, dict) or not isinstance(config.get(key), kind):
+            raise InputError(f"no {key!r} as peft writes it", str(directory / CONFIG_NAME), "a LoRA adapter's config")
     try:
         weights = load_file(directory / WEIGHTS_NAME)
     except (OSError, SafetensorError) as error:
