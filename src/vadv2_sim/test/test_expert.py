@@ -206,6 +206,7 @@ def test_a_table_goes_on_with_the_drives_it_lacks(tmp_path, monkeypatch):
     from vadv2_core.files import read_json
     from vadv2_sim import cli_expert
     from vadv2_sim.expert import table
+    from vadv2_sim.expert.page import write_page
 
     driven = []
 
@@ -225,6 +226,16 @@ def test_a_table_goes_on_with_the_drives_it_lacks(tmp_path, monkeypatch):
     told = read_json(file)
     assert [r["seed"] for r in told["rows"]] == [0, 1, 2, 3]
     assert told["summary"]["routes_completed"] == 1.0
+    page = tmp_path / "page.md"
+    with pytest.raises(InputError, match="no place for the table"):
+        write_page(page, table.kept_rows(file, "expert"))
+    page.write_text("# City\n<!-- expert table -->\nold\n<!-- end -->\nrest\n")
+    assert CliRunner().invoke(app, ["--drives", "4", *options, "--page", str(page)]).exit_code == 0
+    text = page.read_text()
+    assert "| jaywalker | 4 of 4 | 0 | 0 |" in text
+    assert "100.0% of routes completed" in text
+    assert text.endswith("<!-- end -->\nrest\n")
+    assert "old" not in text
     with pytest.raises(InputError, match="holds drives of 'expert'"):
         table.kept_rows(file, "lane_follower")
     file.write_text("[]")

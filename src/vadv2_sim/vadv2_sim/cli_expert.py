@@ -23,6 +23,7 @@ def expert_table(
     json_path: Annotated[
         Path | None, typer.Option("--json", help="Also write rows and summary to this file, drive by drive.")
     ] = None,
+    page: Annotated[Path | None, typer.Option(help="Write the table between the marks of this Markdown page.")] = None,
 ) -> None:
     """Drive seeded scenarios and print completion, collisions, infractions and comfort by town and scenario.
 
@@ -35,6 +36,7 @@ def expert_table(
     from rich.table import Table
 
     from vadv2_core.files import write_json_atomic
+    from vadv2_sim.expert.page import write_page
     from vadv2_sim.expert.table import as_mapping, kept_rows, plan_drives, run_table, summary
     from vadv2_sim.scenarios import SCENARIOS, make_scenario
     from vadv2_sim.town import TOWN_NAMES, load_town
@@ -78,3 +80,5 @@ def expert_table(
     )
     if json_path is not None:
         write_json_atomic(json_path, as_mapping(rows, driver))
+    if page is not None:
+        write_page(page, rows)

@@ -21,19 +21,22 @@ def montage(
     seed: Annotated[int, typer.Option(min=0, help="Of the drives.")] = 0,
     antialias: Annotated[bool, typer.Option(help="Smooth edges (slower).")] = True,
     weathers: Annotated[bool, typer.Option(help="Also every weather of one place.")] = True,
+    course: Annotated[bool, typer.Option(help="Also start, middle and end of every scenario.")] = False,
 ) -> None:
     """Draw every scenario at its moment, and every weather, as PNG sheets of all cameras.
 
-    Writes <scenario>.png for each, scenarios.png with the first camera of all, and weathers.png.
+    Writes <scenario>.png for each, scenarios.png with the first camera of all, and weathers.png; with --course also
+    course_<scenario>.png.
 
     Example: ./vadv2 sim montage --out out/montage
     """
     from rich.progress import track
 
     from vadv2_core.camera import load_rig
+    from vadv2_core.errors import InputError
     from vadv2_sim.renderer.config import RendererConfig
     from vadv2_sim.renderer.context import open_context
-    from vadv2_sim.renderer.montage import grid, scenario_sheets, weather_sheet, write_png
+    from vadv2_sim.renderer.montage import grid, scenario_course, scenario_sheets, weather_sheet, write_png
     from vadv2_sim.rig_files import default_rig
     from vadv2_sim.scenarios import SCENARIOS, make_scenario
     from vadv2_sim.town import TOWN_NAMES, load_town
@@ -53,6 +56,16 @@ def montage(
         firsts.append(first)
     if firsts:
         write_png(out / "scenarios.png", grid(firsts, 3))
+    for number, name in enumerate(names if course else ()):
+        for k in range(len(places)):
+            try:
+                whole = scenario_course(places[(number + k) % len(places)], name, seed, rig, config)
+            except InputError as error:
+                if "no place for scenario" not in str(error):
+                    raise
+                continue
+            write_png(out / f"course_{name}.png", whole)
+            break
     if weathers:
         write_png(out / "weathers.png", weather_sheet(places[0], seed, rig, config))
     typer.echo(f"{len(firsts)} scenarios drawn into {out}")

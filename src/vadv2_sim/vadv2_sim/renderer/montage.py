@@ -117,6 +117,48 @@ def scenario_sheets(
         renderer.close()
 
 
+def scenario_course(town: str, scenario: str, seed: int, rig: CameraRig, config: RendererConfig) -> Image:
+    """Start, middle and end of a drive of the expert: the first camera beside the view from above.
+
+    Raises:
+        InputError: for an unknown name, or a town without a place for the scenario.
+    """
+    from vadv2_sim.drive_video import BirdView
+    from vadv2_sim.expert import Expert
+    from vadv2_sim.plan_tracker import PlanTracker
+    from vadv2_sim.world import World
+
+    world = World(town, scenario, seed)
+    moments: list[tuple[float, Scene, Any, Any]] = []
+    try:
+        scene = world.reset()
+        expert, tracker = Expert(world.road, world.config.vehicle), PlanTracker(world.config.vehicle)
+        plan, happened = None, 0
+        while not world.finished:
+            if len(moments) % 2 == 0:
+                plan = expert.plan(scene)
+                tracker.take(plan)
+            moments.append((world.time, scene, plan, expert.last_decision))
+            if not happened and scene.events:
+                happened = len(moments)
+            scene = world.step(tracker.command(scene.ego))
+        middle = min(happened + 20, len(moments) - 1) if happened > 5 else len(moments) // 2
+        above, renderer = BirdView(world.road, world.config.vehicle), Renderer(world.road, rig, config)
+        rows = []
+        for when in (min(10, len(moments) - 1), middle, len(moments) - 1):
+            seconds, scene, plan, decision = moments[when]
+            picture = renderer.render(scene).frame.images[0]
+            view = above.draw(scene, plan)
+            side = cv2.resize(view, (picture.shape[0] * view.shape[1] // view.shape[0], picture.shape[0]))
+            why = f"{decision.longitudinal.name}, {decision.cause.name}".lower() if decision is not None else ""
+            words = f"{scenario}  {town}  {seconds:.1f} s  {why}"
+            rows.append(captioned(np.hstack([picture, side]), words))
+        renderer.close()
+        return np.hstack(rows)
+    finally:
+        world.close()
+
+
 def weather_sheet(town: str, seed: int, rig: CameraRig, config: RendererConfig) -> Image:
     """One moment of plain traffic under every weather, light and strong, by all cameras."""
     road, scene, _, _ = scenario_moment(town, "free", seed)
