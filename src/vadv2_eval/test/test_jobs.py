@@ -37,7 +37,15 @@ def test_a_killed_worker_is_replaced_and_its_job_tried_again(tmp_path):
 
 def test_a_job_that_always_dies_ends_the_run_by_name(tmp_path):
     with pytest.raises(InputError, match=r"doomed: its worker died .*3 times"):
-        run_jobs("sample_jobs:die_always", [Job("doomed", 1)], ResultStore(tmp_path / "s.jsonl"))
+        run_jobs("sample_jobs:die_of_one", [Job("doomed", 1)], ResultStore(tmp_path / "s.jsonl"))
+
+
+def test_a_job_that_always_dies_can_be_left_out_by_name(tmp_path):
+    store = ResultStore(tmp_path / "s.jsonl")
+    jobs = [Job("doomed", 1), *(Job(str(i), i) for i in (2, 3))]
+    run_jobs("sample_jobs:die_of_one", jobs, store, leave_out_dead=True)
+    assert store.rows["3"]["result"] == 3 and store.rows["2"]["result"] == 2
+    assert "its worker died" in store.rows["doomed"]["error"]
 
 
 def test_a_run_goes_on_where_it_was_cut_and_counts_nothing_twice(tmp_path):

@@ -224,23 +224,31 @@ def edge_cases(
 
 
 def rate(
-    run: Annotated[Path, typer.Argument(help="rosbag2 with pictures, the model's and the truth's reasoning.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            help="rosbag2 with pictures, the model's and the truth's reasoning; or a folder of eval scenes."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the page, its key and the ratings.")],
     frames: Annotated[int, typer.Option(help="Frames to show.", min=1)] = 20,
     seed: Annotated[int, typer.Option(help="Draws frames and order.")] = 0,
     port: Annotated[int, typer.Option(help="Serve the page on this port and save ratings; 0: only write it.")] = 0,
     score: Annotated[list[Path] | None, typer.Option(help="Saved ratings to sum up instead; repeatable.")] = None,
+    rig: Annotated[Path, typer.Option(help="Camera rig file, for scenes.")] = Path("config/rig/surround6.yaml"),
 ) -> None:
     """A page on which a person rates rationales blind: the model's, the narrator's, the model's of another frame.
 
     Example: `vadv2 eval rate out/drive/bag --out out/rating --port 8080`, then `--score out/rating/ratings/ann.json`
     """
     from vadv2_eval.rating import PAGE, frames_of_bag, rating_summary, serve, write_rating_page
+    from vadv2_eval.scenes.spoken import SPOKEN, frames_to_rate
 
     if score:
         typer.echo(json.dumps(rating_summary(out, score), indent=2))
         return
-    write_rating_page(out, frames_of_bag(run, frames, seed), seed)
+    shown = frames_to_rate(run, frames, seed, rig) if (run / SPOKEN).is_file() else frames_of_bag(run, frames, seed)
+    write_rating_page(out, shown, seed)
     typer.echo(f"{out / PAGE}")
     if port:
         typer.echo(f"http://127.0.0.1:{port}/ until interrupted; ratings go to {out / 'ratings'}")

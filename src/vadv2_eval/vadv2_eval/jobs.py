@@ -138,6 +138,7 @@ def run_jobs(
     ray_address: str = "",
     label: str = "jobs",
     isolated: bool = True,
+    leave_out_dead: bool = False,
 ) -> None:
     """Run every job that the store does not hold yet.
 
@@ -149,6 +150,7 @@ def run_jobs(
         ray_address: Address of a Ray cluster (``local`` for one on this machine), empty for processes.
         label: Of the progress bar.
         isolated: Also a single worker is a process of its own; otherwise one worker works in this process.
+        leave_out_dead: A job whose worker died every time becomes an error row, and the others go on.
 
     Raises:
         InputError: for keys that repeat, a missing ray, or a job whose worker died or crashed every time.
@@ -163,7 +165,7 @@ def run_jobs(
     if ray_address:
         finished = _by_ray(function, left, ray_address, workers)
     elif workers > 1 or isolated:
-        finished = _by_processes(function, left, workers)
+        finished = _by_processes(function, left, workers, leave_out_dead)
     else:
         finished = ((job, _attempt(_function(function), job.argument)) for job in left)
     with tqdm(total=len(jobs), initial=len(jobs) - len(left), desc=label, disable=None) as bar:
@@ -172,7 +174,9 @@ def run_jobs(
             bar.update()
 
 
-def _by_processes(name: str, jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, dict[str, Any]]]:
+def _by_processes(
+    name: str, jobs: Sequence[Job], workers: int, leave_out_dead: bool
+) -> Iterator[tuple[Job, dict[str, Any]]]:
     waiting = list(reversed(jobs))
     attempts: dict[str, int] = {}
     pool = [_Worker(name) for _ in range(min(max(workers, 1), len(waiting)))]
@@ -188,15 +192,18 @@ def _by_processes(name: str, jobs: Sequence[Job], workers: int) -> Iterator[tupl
                 try:
                     row = worker.pipe.recv()
                 except (EOFError, OSError):
-                    row = {"crash": f"its worker died (exit status {worker.process.exitcode})"}
+                    row = {"crash": f"its worker died (exit status {worker.process.exitcode})", "dead": True}
                     worker.end()
                     pool[pool.index(worker)] = worker = _Worker(name)
                 worker.job = None
                 if "crash" in row:
                     attempts[job.key] = attempts.get(job.key, 0) + 1
-                    if attempts[job.key] >= ATTEMPTS:
+                    if attempts[job.key] >= ATTEMPTS and leave_out_dead and "dead" in row:
+                        yield job, {"error": f"{job.key}: {row['crash']}, {ATTEMPTS} times"}
+                    elif attempts[job.key] >= ATTEMPTS:
                         raise InputError(f"{row['crash']}, {ATTEMPTS} times", job.key, "a job that ends")
-                    waiting.append(job)
+                    else:
+                        waiting.append(job)
                 else:
                     yield job, row
                 if waiting:

@@ -186,6 +186,7 @@ def _run(
             workers=workers,
             ray_address=ray_address,
             label=driver,
+            leave_out_dead=True,  # SUMO takes its process with it; one drive of hundreds must not end them.
         )
         rows = [store.rows[j.key] for j in jobs]
         errors = [r["error"] for r in rows if "error" in r]

@@ -9,13 +9,18 @@ from typing import Any
 import cv2
 import numpy as np
 
+from vadv2_core.errors import InputError
 from vadv2_core.files import write_bytes_atomic
 from vadv2_eval.closed_loop.kept_parts import fresh_driver, kept_renderer
 from vadv2_eval.closed_loop.reasoning import judged_reasoning
 from vadv2_eval.html import heading, image, page, paragraph, table
+from vadv2_eval.rating import RatedFrame
 from vadv2_eval.scenes.recorded import read_drive
 from vadv2_eval.scenes.seen import StackOrder, token_path
 from vadv2_eval.scenes.token_file import load_tokens
+
+SPOKEN = "spoken.jsonl"
+"""Store of everything said."""
 
 
 def speak_scenes(argument: dict[str, Any]) -> dict[str, Any]:
@@ -66,16 +71,45 @@ def write_page(path: Path, rows: Sequence[tuple[str, dict[str, Any]]], rig: Path
     """
     parts = [paragraph("Front left, front and front right as the encoder saw them; said by the model, true by Scene.")]
     for log, row in rows:
-        drive = read_drive(Path(log))
-        scene = drive.log.scenes[row["index"]]
-        frame = kept_renderer(drive.log.road, rig, drive.vehicle).render(scene).frame
-        views = dict(zip((c.name for c in frame.rig.cameras), frame.images, strict=True))
-        shown = [views[name] for name in ("front_left", "front", "front_right") if name in views] or [frame.images[0]]
-        name = f"{drive.log.name.replace('/', '_')}_{row['index']:04d}"
+        name, png = front_picture(Path(log), row["index"], rig)
         picture = path.parent / "pictures" / f"{name}.png"
-        write_bytes_atomic(picture, cv2.imencode(".png", np.hstack(shown)[..., ::-1])[1].tobytes())
+        write_bytes_atomic(picture, png)
         parts += [heading(name), image(picture, name), table(["", "said", "true"], comparison(row))]
     page(path, "What the model says", parts)
+
+
+def front_picture(log: Path, index: int, rig: Path) -> tuple[str, bytes]:
+    """A scene's name, and its front left, front and front right pictures side by side as PNG."""
+    drive = read_drive(log)
+    frame = kept_renderer(drive.log.road, rig, drive.vehicle).render(drive.log.scenes[index]).frame
+    views = dict(zip((c.name for c in frame.rig.cameras), frame.images, strict=True))
+    shown = [views[name] for name in ("front_left", "front", "front_right") if name in views] or [frame.images[0]]
+    png = cv2.imencode(".png", np.hstack(shown)[..., ::-1])[1].tobytes()
+    return f"{drive.log.name.replace('/', '_')}_{index:04d}", png
+
+
+def frames_to_rate(folder: Path, count: int, seed: int, rig: Path) -> list[RatedFrame]:
+    """Spoken scenes for people to rate blind: the model's rationale, the narrator's, the model's of another drive.
+
+    Raises:
+        InputError: for a folder in which nothing was spoken of, or of one drive only.
+    """
+    from vadv2_eval.jobs import ResultStore
+
+    store = ResultStore(folder / SPOKEN)
+    spoken = [(key.split("#")[0], row) for key, kept in store.rows.items() for row in kept["result"]["rows"]]
+    if len({log for log, _ in spoken}) < 2:
+        raise InputError("speaks of fewer than two drives", str(folder), "a folder of `vadv2 eval scenes` with --words")
+    rng = np.random.default_rng(seed)
+    frames = []
+    for log, row in sampled(spoken, count, seed):
+        others = [r for other, r in spoken if other != log]
+        other = others[int(rng.integers(len(others)))]
+        name, png = front_picture(Path(log), row["index"], rig)
+        words = {"model": row["said"], "narrator": row["true"], "shuffled": other["said"]}
+        rationales = {source: f"{text['intent']} {text['trace']}".strip() for source, text in words.items()}
+        frames.append(RatedFrame(name, png, rationales))
+    return frames
 
 
 def comparison(row: dict[str, Any]) -> list[list[str]]:
