@@ -24,6 +24,7 @@ from vadv2_core.taxonomy import Weather
 from vadv2_sim.drivers import make_scene_driver
 from vadv2_sim.plan_tracker import PlanTracker
 from vadv2_sim.road_map import town_map
+from vadv2_sim.scenario_actors import SUMO_GAVE_UP
 from vadv2_sim.scenarios import SCENARIOS, make_scenario
 from vadv2_sim.town import load_town
 from vadv2_sim.world import World, WorldConfig
@@ -214,6 +215,8 @@ def _work(job: tuple[DriveOrder, str]) -> DriveOutcome:
     except InputError as error:
         if "no place for scenario" in str(error):
             return DriveOutcome(order, 0.0, 0.0, "no_place", False, ())
+        if SUMO_GAVE_UP in str(error):
+            os._exit(1)  # as where SUMO takes its process with it: the drive is left out, the next has a fresh one
         raise
 
 
