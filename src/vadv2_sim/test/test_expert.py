@@ -241,3 +241,14 @@ def test_a_table_goes_on_with_the_drives_it_lacks(tmp_path, monkeypatch):
     file.write_text("[]")
     with pytest.raises(InputError, match="not a table"):
         table.kept_rows(file, "expert")
+
+
+def test_who_drives_across_is_yielded_to_and_not_followed():
+    def moment(state, stamp):
+        crosses = car(45.0, 12.0, yaw=-np.pi / 2, velocity=(0.0, -3.0), lane=None)
+        return scene(state, stamp, crosses)
+
+    expert = Expert(road(), CAR)
+    expert.plan(moment(VehicleState(Pose2(20.0, 0.0, 0.0), 8.0), 10**12))
+    assert expert.last_decision.subject_agent_id == "other"
+    assert expert.last_decision.cause is Cause.YIELD

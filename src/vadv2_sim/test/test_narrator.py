@@ -291,3 +291,13 @@ def test_a_recording_is_narrated_and_read_back(tmp_path):
     assert found["wrong"] == found["unread"] == 0
     with pytest.raises(InputError, match="no scene logs"):
         survey(tmp_path / "maps", 10, 0)
+
+
+def test_who_has_come_by_is_not_told_of():
+    ahead = agent("ahead", AgentClass.CAR, 25.0, 3.5, -8.0)
+    beside = agent("beside", AgentClass.TRUCK, -1.0, 7.0, -8.0)
+    behind = agent("behind", AgentClass.BUS, -20.0, 7.0, -8.0)
+    said = Narrator(ROAD).narrate(scene(ahead, beside, behind), STOP)
+    told = [s for s in said.scene if isinstance(s, ObjectStatement)]
+    assert [s.motion for s in told] == [Motion.ONCOMING]
+    assert told[0].cls is AgentClass.CAR

@@ -244,3 +244,17 @@ def test_shared_vertices_are_the_same_triangles() -> None:
     assert len(vertices) == len(np.unique(rows, axis=0))
     assert indices[0] == 0
     assert (np.diff(np.maximum.accumulate(indices.astype(int))) <= 1).all()  # in the order they are met
+
+
+def test_no_crown_hangs_in_the_air() -> None:
+    from vadv2_sim.renderer.blocks import _tree
+    from vadv2_sim.renderer.mesh import MeshBuilder
+
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        radius = float(rng.uniform(1.3, 2.5))
+        layers = (MeshBuilder(), MeshBuilder(), MeshBuilder())
+        _tree(layers, rng, 0.0, 0.0, radius, float(rng.uniform(4.5, 8.0)) + radius)
+        for mesh in (layers[1].build(), layers[2].build()):
+            bark = np.isclose(mesh[:, 9], 0.30) & np.isclose(mesh[:, 11], 0.16)
+            assert mesh[bark, 2].max() > mesh[~bark, 2].min() + 0.1

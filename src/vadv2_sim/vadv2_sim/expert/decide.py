@@ -107,6 +107,8 @@ def _agent_cause(agent: Agent, speed: float, turn: float, on_way: bool) -> Cause
         return Cause.WRONG_WAY_VEHICLE if on_way else Cause.YIELD
     if agent.cls is AgentClass.BICYCLE:
         return Cause.CYCLIST
+    if not on_way and abs(np.sin(turn)) > 0.6 and np.hypot(*agent.velocity) > 1.0:
+        return Cause.YIELD  # it drives across before the ego, not ahead of it
     if agent.intention is AgentIntention.PARKED:
         return Cause.STOPPED_VEHICLE
     if agent.intention is AgentIntention.MERGES:

@@ -187,7 +187,9 @@ class Narrator:
         for seen in sorted(facts.agents, key=weight):
             still = seen.agent.cls in STATIC_CLASSES
             repeated = any(t.agent.cls is seen.agent.cls for t in told) if still else False
-            if seen.agent.cls and not repeated and len(told) < self._objects:
+            # Who has come by and drives off behind is no concern of ours, and does not "come towards us" any more.
+            passed = seen.motion is Motion.ONCOMING and seen.x < 2.0 and seen is not subject
+            if seen.agent.cls and not repeated and not passed and len(told) < self._objects:
                 told.append(seen)
         return told
 

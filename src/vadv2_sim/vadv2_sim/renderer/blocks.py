@@ -119,8 +119,10 @@ def _tree(layers: Layers, rng: np.random.Generator, x: float, y: float, radius: 
     _, near, far = layers
     near.semantic = far.semantic = SemanticClass.VEGETATION
     bark: Color = (0.30, 0.22, 0.16)
-    near.cylinder((x, y, GROUND_Z), (x, y, 0.55 * height), 0.16, bark, sides=5, caps=False)
-    far.cylinder((x, y, GROUND_Z), (x, y, 0.55 * height), 0.16, bark, sides=3, caps=False)
+    # Into the crown, however small that is: no crown hangs in the air.
+    trunk = max(0.55 * height, height - 1.4 * radius)
+    near.cylinder((x, y, GROUND_Z), (x, y, trunk), 0.16, bark, sides=5, caps=False)
+    far.cylinder((x, y, GROUND_Z), (x, y, trunk), 0.16, bark, sides=3, caps=False)
     tint = np.array([0.30, 0.46, 0.18]) * rng.uniform(0.75, 1.2) + rng.uniform(-0.03, 0.05, 3)
     color: Color = (float(tint[0]), float(tint[1]), float(tint[2]))
     for _ in range(2):
