@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import signal
 import subprocess
 import time
@@ -13,70 +12,23 @@ from dataclasses import replace
 import numpy as np
 import plan_publisher
 import pytest
+from driven_vehicle import Vehicle
 from outside_client import OutsideClient
 from std_srvs.srv import SetBool
-from vadv2_msgs import msg as messages
 
 from vadv2_bringup.environment import runtime_environment, workspace_python
 from vadv2_bringup.supervisor import Supervisor
 from vadv2_bringup.system import CONFIG, SystemOptions, describe_system
 from vadv2_control.configuration import ControlConfig
 from vadv2_core.drive import DriveState
-from vadv2_core.ego import EgoState
 from vadv2_core.stamps import seconds_between
-from vadv2_core.vehicle import VehicleConfig, VehicleState, step_vehicle
-from vadv2_ros import qos
-from vadv2_ros.conversions import ego_state_to_message, stamp_from_time, vehicle_command_from_message
+from vadv2_core.vehicle import VehicleConfig
+from vadv2_ros.conversions import stamp_from_time, vehicle_command_from_message
 
-PERIOD = 0.02
 DRIVE, VEHICLE = ControlConfig().drive, VehicleConfig()
 NOTICED = 0.5
 """Seconds after the last plan became too old within which control has said so."""
 pytestmark = pytest.mark.long
-
-
-class Vehicle:
-    """The bicycle in real time: it obeys the newest command and says its state fifty times a second."""
-
-    def __init__(self, client: OutsideClient) -> None:
-        self.client = client
-        self.state = VehicleState()
-        self.egos = client.publisher(messages.EgoState, "/ego_state", qos.ODOMETRY)
-        self.plans = client.collect(messages.TrajectoryCandidates, "/trajectory_candidates", qos.STAGE)
-        self.commands = client.collect(messages.VehicleCommand, "/vehicle_command", qos.STAGE)
-        self.statuses: list[messages.DriveStatus] = []
-        self.heard: list[int] = []
-        client.node.create_subscription(messages.DriveStatus, "/drive_status", self._on_status, qos.STAGE)
-        self._at = time.time_ns()
-
-    def _on_status(self, message: messages.DriveStatus) -> None:
-        # A status carries its odometry's stamp; what counts is when it was said.
-        self.statuses.append(message)
-        self.heard.append(time.time_ns())
-
-    @property
-    def drive_state(self) -> DriveState:
-        """What control last said."""
-        return DriveState(self.statuses[-1].state) if self.statuses else DriveState.INIT
-
-    def live(self) -> bool:
-        """Hear what came; move and say so where it is time. True, so that it can stand in a condition."""
-        now = time.time_ns()
-        if now - self._at >= PERIOD * 1e9:
-            if self.commands and self.statuses and self.statuses[-1].engaged:
-                command = vehicle_command_from_message(self.commands[-1])
-                self.state = step_vehicle(self.state, command, VEHICLE, (now - self._at) * 1e-9)
-            self._at = now
-            s = self.state
-            rate = s.speed * math.tan(s.steering_angle) / VEHICLE.wheel_base
-            ego = EgoState(now, s.pose, (s.speed, 0.0), (s.acceleration, s.speed * rate), rate, s.steering_angle)
-            self.egos.publish(ego_state_to_message(ego))
-        return True
-
-    def wait(self, condition: object) -> None:
-        """Live until a condition holds."""
-        assert callable(condition)
-        self.client.wait(lambda: self.live() and condition())
 
 
 @pytest.fixture
