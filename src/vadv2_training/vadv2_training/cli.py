@@ -73,12 +73,13 @@ def train(
 
     from vadv2_core.errors import InputError
     from vadv2_training.cli_parts import fit_bags, one_process_until, progress_bars
-    from vadv2_training.make_model import make_model
-    from vadv2_training.recipe import RECIPES, STEPS
 
     if bags:
         fit_bags(bags, model, out, rig, driving_steps, seed)
         return
+    from vadv2_training.make_model import make_model
+    from vadv2_training.recipe import RECIPES, STEPS
+
     if recipe not in RECIPES:
         raise InputError(f"unknown recipe {recipe!r}", "train", "one of " + ", ".join(RECIPES))
     if until not in STEPS:
