@@ -24,8 +24,8 @@ from vadv2_core.taxonomy import Weather
 from vadv2_sim.drivers import make_scene_driver
 from vadv2_sim.plan_tracker import PlanTracker
 from vadv2_sim.road_map import town_map
-from vadv2_sim.scenario_actors import SUMO_GAVE_UP
 from vadv2_sim.scenarios import SCENARIOS, make_scenario
+from vadv2_sim.sumo_session import SUMO_GAVE_UP
 from vadv2_sim.town import load_town
 from vadv2_sim.world import World, WorldConfig
 

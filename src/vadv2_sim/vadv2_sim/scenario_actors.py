@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vadv2_core.errors import InputError
 from vadv2_core.geometry import Array, arc_length, heading_at, point_at
 from vadv2_core.taxonomy import AgentIntention, Cause, SignalState
 from vadv2_sim.route_plan import edges_of
@@ -17,8 +16,6 @@ from vadv2_sim.sumo_session import STEP
 if TYPE_CHECKING:
     from vadv2_sim.world import World
 
-SUMO_GAVE_UP = "SUMO gave up"
-"""What an error says after which the process can hold no simulation any more."""
 SPEED_UP, BRAKE = 3.0, 5.0
 """What a led vehicle's speed may change by, m/s^2; the ego behind it must be able to brake as hard."""
 _COMFORT = 2.8
@@ -116,10 +113,7 @@ class Puppet:
         world.traffic.scripted[self.name] = (x, y, math.remainder(yaw, 2.0 * math.pi), float(self.speed))
         if self.kind == "walker":
             if self.name in sumo.person.getIDList():
-                try:
-                    sumo.person.moveToXY(self.name, "", x, y, angle=angle, keepRoute=2)
-                except sumo.FatalTraCIError as error:  # SUMO finds no pavement for him, and cannot go on after that
-                    raise InputError(f"{SUMO_GAVE_UP}: {error}", world.town.name, "another seed") from None
+                sumo.person.moveToXY(self.name, "", x, y, angle=angle, keepRoute=2)
         else:
             half = 0.5 * _LENGTHS[self.kind]
             x, y = x + half * math.cos(yaw), y + half * math.sin(yaw)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ with contextlib.redirect_stdout(io.StringIO()):  # libsumo greets with a line ab
 
 STEP = 0.1
 """Simulated seconds a step."""
+SUMO_GAVE_UP = "SUMO gave up"
+"""How an error begins after which this process should hold no other simulation."""
 
 _TYPES = """<additional>
   <vType id="car" vClass="passenger" length="4.4" width="1.8" height="1.5" minGap="2.0" {common}/>
@@ -37,6 +40,19 @@ _TYPES = """<additional>
 # Who waits for one that stands (the ego, above all, that waits for him) goes after some seconds: no deadlocks. Walkers
 # step out before a standing car at once.
 _COMMON = 'lcMaxSpeedLatStanding="0.4" minGapLat="0.5" lcSigma="0" jmIgnoreFoeProb="0.02" jmIgnoreFoeSpeed="0.1"'
+
+
+@contextlib.contextmanager
+def sumo_errors(where: str) -> Iterator[None]:
+    """Errors of libsumo as one line; they cannot be pickled, and no caller knows their type.
+
+    Raises:
+        InputError: beginning with `SUMO_GAVE_UP`.
+    """
+    try:
+        yield
+    except (libsumo.TraCIException, libsumo.FatalTraCIError) as error:
+        raise InputError(f"{SUMO_GAVE_UP}: {error}", where, "another seed") from None
 
 
 def start_sumo(net: Path, seed: int, ego_length: float, ego_width: float) -> Any:

@@ -25,7 +25,7 @@ from vadv2_sim.scenario import Scenario, Site, with_goal
 from vadv2_sim.scenarios import make_scenario
 from vadv2_sim.standoffs import Standoffs
 from vadv2_sim.street_furniture import road_works
-from vadv2_sim.sumo_session import STEP
+from vadv2_sim.sumo_session import STEP, sumo_errors
 from vadv2_sim.town import Town, load_town
 from vadv2_sim.traffic import EGO, Traffic
 
@@ -114,7 +114,8 @@ class World:
         self._standoffs = Standoffs(self.traffic.sumo, self.road, self.config.vehicle)
         self.finished, self.success, self.reason = False, False, ""
         self.traffic.step((x, y))
-        self.scenario.begin(self)
+        with sumo_errors(self.town.name):
+            self.scenario.begin(self)
         self.scene = self._see()
         return self.scene
 
@@ -130,7 +131,8 @@ class World:
         if not self.traffic.has_ego():
             self.traffic.put_ego(self.ego.state.pose, self._edges_ahead())
         self.traffic.move_ego(self.ego.state.pose)
-        self.scenario.tick(self)
+        with sumo_errors(self.town.name):
+            self.scenario.tick(self)
         self._standoffs.step(self.ego.state.pose, self.ego.state.speed, self.scene.agents, STEP)
         self.traffic.step(self.ego.centre())
         self.stamp += STEP_NS
