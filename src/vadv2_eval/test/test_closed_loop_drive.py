@@ -118,6 +118,10 @@ def test_nothing_driven_is_said_to_be_nothing():
 def test_one_and_four_workers_score_the_same(tmp_path):
     plan = ClosedLoopPlan(("expert", "constant_velocity"), "val", 4, seconds=8.0)
     results = [evaluate(plan, ResultStore(tmp_path / f"{w}.jsonl"), workers=w) for w in (1, 4)]
+    for result in results:
+        for driver in (result, *result["drivers"].values()):
+            for measured in ("cpu_s", "timings_ms"):  # of the machine, not of the drives
+                driver.pop(measured)
     assert results[0] == results[1]
 
 
@@ -126,4 +130,5 @@ def test_ray_scores_what_processes_score(tmp_path):
     pytest.importorskip("ray", reason="ray is an optional dependency")
     plan = ClosedLoopPlan(("lane_follower",), "val", 2, seconds=5.0)
     ours = evaluate(plan, ResultStore(tmp_path / "p.jsonl"), workers=2)
-    assert evaluate(plan, ResultStore(tmp_path / "r.jsonl"), workers=2, ray_address="local") == ours
+    theirs = evaluate(plan, ResultStore(tmp_path / "r.jsonl"), workers=2, ray_address="local")
+    assert {k: v for k, v in theirs.items() if k != "cpu_s"} == {k: v for k, v in ours.items() if k != "cpu_s"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,7 @@ def run_drive(argument: dict[str, Any]) -> dict[str, Any]:
     from vadv2_sim.world import World, WorldConfig
 
     order = DriveOrder(**argument)
+    began = time.process_time()
     world = World(order.town, order.scenario, order.seed, WorldConfig(seconds=order.seconds))
     try:
         scene = world.reset()
@@ -105,7 +107,7 @@ def run_drive(argument: dict[str, Any]) -> dict[str, Any]:
         wheel = _wheel(order, world)
         start = world.s
         course = _drive(world, wheel, scene)
-        return _record(order, world, wheel, course, start)
+        return _record(order, world, wheel, course, start) | {"cpu_s": round(time.process_time() - began, 2)}
     finally:
         world.close()
 

@@ -51,6 +51,8 @@ def rows_of(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     rows = [[label, *(_estimate(d["estimates"].get(key)) for d in drivers.values())] for label, key in shown]
     rows.append(["frames a second, image to command", *(_number(d["planner_hz"]) for d in drivers.values())])
     rows.append(["the same in processor time", *(_number(d["planner_cpu_hz"]) for d in drivers.values())])
+    spent = [f"{d['cpu_s'] / max(d['simulated_s'], 0.1):.2f}" for d in drivers.values()]
+    rows.append(["processor seconds a simulated second", *spent])
     rows.append(["take-overs a km", *(_number(d["take_overs_per_km"]) for d in drivers.values())])
     rows.append(["drives, km", *(f"{d['drives']}, {d['kilometres']:.2f}" for d in drivers.values())])
     rows.append(["infractions", *(_listed(d["infractions"]) for d in drivers.values())])

@@ -234,6 +234,8 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "planner_hz": planner_hz(driven),
         "planner_cpu_hz": planner_cpu_hz(driven),
         "timings_ms": stage_medians(driven),
+        "cpu_s": round(sum(r["cpu_s"] for r in driven), 1),
+        "simulated_s": round(sum(s["seconds"] for s in scores), 1),
         "reasons": _counts(r["reason"] for r in driven),
         "seconds_in_state": _sums([r["seconds_in_state"] for r in driven]),
         "abilities": abilities(driven),
