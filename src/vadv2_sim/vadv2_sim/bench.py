@@ -21,9 +21,9 @@ def measure(town: str, quick: bool = False) -> dict[str, float]:
 
     Returns:
         ``steps_per_s_traffic`` (world and Scene, no cameras), ``steps_per_s_six_cameras``, ``record_one_hour_s`` (two
-        workers, from a shorter recording), ``peak_rss_mb`` (of the process with six cameras), ``reset_s``. The wall clock
-        of a machine that does other work as well says little: ``traffic_cpu_ms`` and ``six_cameras_cpu_ms`` are the
-        median processor time of a step and of six pictures, ``record_one_hour_cpu_s`` that of an hour's recording.
+        workers, from a shorter recording), ``peak_rss_mb`` (of the process with six cameras), ``reset_s``. A machine
+        that does other work as well makes the wall clock say little: ``traffic_cpu_ms`` and ``six_cameras_cpu_ms`` are
+        the median processor time of a step and of six pictures, ``record_one_hour_cpu_s`` that of an hour's recording.
     """
     share = 0.1 if quick else 1.0
     traffic = _apart(_traffic, town, int(3000 * share))
