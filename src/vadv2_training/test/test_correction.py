@@ -10,7 +10,7 @@ from vadv2_core.trajectory import Trajectory
 from vadv2_training.corrected_drive import is_drivable, plan_distance
 from vadv2_training.correction import CorrectionConfig, correct
 from vadv2_training.drives import load_drive, town_maps
-from vadv2_training.driving_frames import Offset, future_of
+from vadv2_training.driving_frames import Offset, frame_arrays, future_of, times_of
 from vadv2_training.expert_plans import expert_future, plans_path, read_expert_plans, write_expert_plans
 
 T = np.arange(1, 81) / 10.0
@@ -38,6 +38,20 @@ def test_the_lesson_is_the_plan_and_not_what_was_driven(tmp_path):
     shifted, _ = future_of(poses, times, 0, Offset(0.5, 0.0), 8.0)
     assert shifted[0, 1] == pytest.approx(wish.points[0, 2], abs=0.01), "it begins where the ego stands"
     assert np.hypot(*(shifted[-1, :2] - wish.points[-1, 1:3] + [0.0, 0.5])) < 0.01, "and ends on the way"
+
+
+def test_a_frame_of_a_corrected_drive_holds_the_plan(tmp_path):
+    from test_frames import straight_drive, targets
+
+    drive = straight_drive()
+    ego = drive[50].ego
+    wish = arc(6.0, 0.03, ego.pose, ego.stamp)
+    log = tmp_path / "free_000004.scenes.zst"
+    write_expert_plans(log, [wish], [True], [True])
+    arrays = frame_arrays(drive, times_of(drive), 50, Offset(), targets(drive[50]), None, expert_future(log, 0))
+    np.testing.assert_allclose(arrays["future"], wish.points[:, 1:4], atol=1e-4)
+    driven = frame_arrays(drive, times_of(drive), 50, Offset(), targets(drive[50]), None)
+    assert abs(driven["future"][:, 1]).max() < 1e-6 and driven["future_known"].sum() == 70
 
 
 def test_a_plan_no_car_can_drive_is_no_lesson(tmp_path):

@@ -145,6 +145,7 @@ def frame_arrays(
     offset: Offset,
     targets: SceneTargets,
     decision: Decision | None,
+    lesson: tuple[Array, Array] | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Everything but pictures of one frame of a drive.
 
@@ -155,11 +156,14 @@ def frame_arrays(
         offset: Where the ego stands instead of where it drove.
         targets: Of the scene as seen from there.
         decision: The expert's; None where it is not known.
+        lesson: What the expert would have driven from here (`expert_plans.expert_future`), where another drove; None
+            learns what was driven.
     """
     scene = scenes[index]
     poses = np.array([[s.ego.pose.x, s.ego.pose.y, s.ego.pose.yaw] for s in scenes])
     pose = scene.ego.pose.compose(offset.pose)
-    future, driven = future_of(poses, times, index, offset, scene.ego.speed)
+    path, path_times = (poses, times) if lesson is None else lesson
+    future, driven = future_of(path, path_times, index if lesson is None else 0, offset, scene.ego.speed)
     others, others_known = others_of(scenes, times, index, pose)
     route = scene.route
     velocity, acceleration = present_motion(scene.ego)
