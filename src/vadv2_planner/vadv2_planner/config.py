@@ -48,6 +48,9 @@ class ModelConfig:
     reads_images: bool = parameter(True, "Waypoints look into the image tokens; switched off they see zeros.")
     reads_queries: bool = parameter(True, "Modes read the scene queries; switched off they see zeros.")
     reads_ego: bool = parameter(True, "Modes read ego state and ego tokens; switched off the null ego.")
+    guided: bool = parameter(
+        True, "Modes are told of ego and route before they look, and where their waypoints lie on the route."
+    )
     unroll: float = parameter(
         0.5, "Share of training passes that begin where the sampler's previous pass ends.", minimum=0.0, maximum=1.0
     )

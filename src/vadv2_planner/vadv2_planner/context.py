@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -31,6 +33,22 @@ class TextEncoder(nn.Module):
         x = self.embed(ids) + self.position
         x = self.norm(x + self.attention(x, self.attention.remember(x, mask)))
         return x, mask
+
+
+class ContextTokens(NamedTuple):
+    """What `Context` makes of a batch.
+
+    Attributes:
+        tokens: (b, s, width).
+        mask: (b, s) 0 at padding.
+        seen_ego: (b, 1) 0 where ego state and ego tokens are hidden.
+        on_route: (b, 1) 0 where there is no route, or it is hidden.
+    """
+
+    tokens: Tensor
+    mask: Tensor
+    seen_ego: Tensor
+    on_route: Tensor
 
 
 def _mlp(inputs: int, width: int) -> nn.Sequential:
@@ -79,8 +97,8 @@ class Context(nn.Module):
         aligned: Tensor = self.alignment_head(self.vlm_projector(reasoning))
         return aligned
 
-    def forward(self, batch: PlannerBatch) -> tuple[Tensor, Tensor]:
-        """Tokens (b, s, width) and mask (b, s)."""
+    def forward(self, batch: PlannerBatch) -> ContextTokens:
+        """The tokens of a batch, and what of it was hidden."""
         b = batch.ego.shape[0]
         shown = torch.full_like(batch.route_valid, float(self.config.reads_ego))
         seen = self._kept(shown, self.config.ego_dropout).unsqueeze(-1)
@@ -99,4 +117,5 @@ class Context(nn.Module):
         tokens = torch.cat([ego, aux, command, words, route, reasoning], dim=1)
         one = torch.ones(b, 1, device=tokens.device, dtype=word_mask.dtype)
         before, after = one.expand(-1, 2 + aux.shape[1]), one.expand(-1, ROUTE_TOKENS + 1)
-        return tokens, torch.cat([before, word_mask, after], dim=1)
+        mask = torch.cat([before, word_mask, after], dim=1)
+        return ContextTokens(tokens, mask, seen.squeeze(-1), on_route.squeeze(-1))

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from vadv2_planner.batch import PlannerBatch
 from vadv2_planner.config import ModelConfig
-from vadv2_planner.context import Context
+from vadv2_planner.context import Context, ContextTokens
+from vadv2_planner.guidance import Guidance, Guide
 from vadv2_planner.layers import DecoderLayer, LayerMemory, Maps, sinusoid, time_features
 
 
@@ -19,6 +20,7 @@ class SceneMemory(NamedTuple):
 
     maps: Maps
     layers: tuple[LayerMemory, ...]
+    guide: Guide | None
 
 
 class Prediction(NamedTuple):
@@ -63,10 +65,13 @@ class Denoiser(nn.Module):
             )
             for _ in range(config.layers)
         )
+        self.guidance = Guidance(width, knots) if config.guided else None
 
-    def remember(self, maps: Maps, queries: Tensor, context: Tensor, mask: Tensor) -> SceneMemory:
-        """Everything that no pass changes: keys and values of every layer."""
-        return SceneMemory(maps, tuple(layer.remember(queries, context, mask) for layer in self._layers()))
+    def remember(self, maps: Maps, queries: Tensor, context: ContextTokens, batch: PlannerBatch) -> SceneMemory:
+        """Everything that no pass changes: keys and values of every layer, and the guide."""
+        layers = tuple(layer.remember(queries, context.tokens, context.mask) for layer in self._layers())
+        guide = None if self.guidance is None else self.guidance.begin(batch, context.seen_ego, context.on_route)
+        return SceneMemory(maps, layers, guide)
 
     def _layers(self) -> list[DecoderLayer]:
         return [layer for layer in self.layers if isinstance(layer, DecoderLayer)]
@@ -90,10 +95,13 @@ class Denoiser(nn.Module):
         x = self.embed(sinusoid(points))
         if identity is not None:
             x = x + identity
+        if memory.guide is not None:
+            x = x + memory.guide.start.unsqueeze(1)
         time = self.time(time_features(t, self.config.width))
         out: list[Prediction] = []
         for layer, layer_memory in zip(self._layers(), memory.layers, strict=True):
-            said = layer(x, points, time, memory.maps, layer_memory)
+            told = x if self.guidance is None or memory.guide is None else x + self.guidance(points, memory.guide)
+            said = layer(told, points, time, memory.maps, layer_memory)
             waypoints = (points if base is None else base) + said.offsets * unit
             out.append(Prediction(waypoints, said.logits, said.features))
             points = waypoints.detach()
@@ -122,5 +130,4 @@ class SceneReader(nn.Module):
             maps = maps._replace(features=torch.zeros_like(maps.features))
         if not self.config.reads_queries:
             queries = torch.zeros_like(queries)
-        tokens, mask = self.context(batch)
-        return self.denoiser.remember(maps, queries, tokens, mask)
+        return self.denoiser.remember(maps, queries, self.context(batch), batch)

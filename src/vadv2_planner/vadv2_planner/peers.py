@@ -102,7 +102,7 @@ class Vocabulary(PlannerNetwork):
         """Probabilities of the whole vocabulary: waypoints (b, 4096, knots, 2) as they are, logits (b, 4096)."""
         del generator
         b, n, h, w, c = batch.tokens.shape
-        context, mask = self.context(batch)
+        context, mask, _, _ = self.context(batch)
         image = batch.tokens.reshape(b * n, h, w, c).permute(0, 3, 1, 2)
         pooled = nn.functional.adaptive_avg_pool2d(image, (1, self.POOLED)).permute(0, 2, 3, 1)
         views = self.image(pooled.reshape(b, n, self.POOLED, c)) + self.view[:, :n].unsqueeze(2)
