@@ -1,6 +1,9 @@
 """The ring recorder keeps and cuts; the shadow finds where two drivers differ."""
 
 import json
+import resource
+import subprocess
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -78,6 +81,49 @@ def test_a_disk_that_takes_nothing_is_counted_and_borne(tmp_path):
     push_seconds(recorder, 3, 5)
     recorder.finish()
     assert not recorder.written and len(recorder.failures) == 1
+
+
+@contextmanager
+def limited_files(folder):
+    """No file beyond a megabyte, as on a disk that has just filled up; anybody may do this."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
+    try:
+        yield folder
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@contextmanager
+def small_disk(folder):
+    """A file system of two megabytes."""
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("full", [limited_files, small_disk])
+def test_a_disk_that_fills_up_while_writing_leaves_nothing_half_written(full, tmp_path):
+    with full(tmp_path) as folder:
+        recorder = RingRecorder(RecorderConfig(directory=str(folder), before=5.0, after=1.0))
+        rng = np.random.default_rng(0)
+        for i in range(4):
+            noise = rng.integers(0, 256, 1_000_000, np.uint8).tobytes()
+            recorder.push("/b", "std_msgs/msg/String", noise, SECOND + i)
+        recorder.cut("asked for", SECOND)
+        recorder.push("/a", "std_msgs/msg/String", told("later"), 2 * SECOND)
+        recorder.finish()
+        assert not recorder.written and len(recorder.failures) == 1
+        assert recorder.failures[0].startswith("clip_1000000000: ") and "\n" not in recorder.failures[0]
+        assert list(folder.iterdir()) == []
+    recorder.cut("asked for again", 2 * SECOND)
+    recorder.push("/a", "std_msgs/msg/String", told("there is room"), 4 * SECOND)
+    recorder.finish()
+    assert len(recorder.written) == 1
 
 
 def test_clips_are_not_without_end(tmp_path):

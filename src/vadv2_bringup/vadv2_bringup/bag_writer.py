@@ -66,10 +66,15 @@ class BagWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.close()
-        if kind is None:
-            self._partial.rename(self.path)
-        else:
+        try:
+            self._writer.close()
+            if kind is None:
+                self._partial.rename(self.path)
+        except OSError:
+            # A disk that was full while writing is full while closing too; the first error is the one to tell.
+            if kind is None:
+                raise
+        finally:
             shutil.rmtree(self._partial, ignore_errors=True)
 
     def write(self, topic: str, message: Any, stamp: Stamp, *, latched: bool = False) -> None:
