@@ -32,7 +32,7 @@ def progress_bars(logs: Path | None = None) -> Iterator[Progress]:
                 tasks[step] = bars.add_task(step, total=total, losses="")
             said = "  ".join(f"{k} {v:.3g}" for k, v in losses.items() if k in _SHOWN)
             bars.update(tasks[step], completed=done, losses=said)
-            if logs is None or not losses or done % 10:
+            if logs is None or not losses or (done % 10 and done not in (1, total)):
                 return
             if step not in writers:
                 from torch.utils.tensorboard import SummaryWriter

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +90,10 @@ def draw_curves(stages: dict[str, list[Curve]], out: Path) -> None:
             shown = curve.values > 0
             if not shown.any():
                 continue
-            own = {"color": "black", "linewidth": 2.0, "zorder": 5} if curve.name == TOTAL else {"linewidth": 1.3}
+            own: dict[str, Any] = (
+                {"color": "black", "linewidth": 2.0, "zorder": 5} if curve.name == TOTAL else {"linewidth": 1.3}
+            )
+            own |= {"marker": "o"} if shown.sum() < 3 else {}
             (line,) = panel.plot(curve.steps[shown], smoothed(curve.values[shown]), label=curve.name, **own)
             panel.plot(curve.steps[shown], curve.values[shown], color=line.get_color(), alpha=0.15, linewidth=0.8)
         panel.set_yscale("log")
@@ -97,7 +101,7 @@ def draw_curves(stages: dict[str, list[Curve]], out: Path) -> None:
         panel.set_xlabel("step")
         panel.set_ylabel("weighted loss")
         panel.grid(True, which="both", alpha=0.2)
-        panel.legend(fontsize=8, ncols=2)
+        panel.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     for panel in list(panels.flat)[len(stages) :]:
         panel.set_visible(False)
     picture = io.BytesIO()
