@@ -205,6 +205,9 @@ def edge_cases(
     out: Annotated[Path, typer.Option(help="Folder for result.json, report.html and pictures.")],
     split: Annotated[str, typer.Option(help="val, test, or a folder.")] = "test",
     seeds: Annotated[int, typer.Option(help="Drives a driver, over all scenarios in turn.", min=1)] = 40,
+    model: Annotated[str, typer.Option(help="Folder of the driver `model`; empty: the default system.")] = "",
+    plan_hz: Annotated[float, typer.Option(help="As for closed-loop.", min=0.1)] = 10.0,
+    words_every: Annotated[float, typer.Option(help="As for closed-loop.", min=0.0)] = 1.0,
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 1,
 ) -> None:
     """The simulator's scenarios grouped by ability: a score each, and for every failure a picture of its first mistake.
@@ -214,9 +217,11 @@ def edge_cases(
     from vadv2_core.files import write_json_atomic
     from vadv2_eval.closed_loop.report import ability_table, write_report
     from vadv2_eval.closed_loop.run import ClosedLoopPlan, evaluate
+    from vadv2_eval.closed_loop.wheels import pace_of
     from vadv2_eval.jobs import ResultStore
 
-    plan = ClosedLoopPlan(tuple(driver), split, seeds, pictures=str(out / "pictures"))
+    pace = pace_of(plan_hz, words_every)
+    plan = ClosedLoopPlan(tuple(driver), split, seeds, pictures=str(out / "pictures"), model=model, pace=pace)
     result = evaluate(plan, ResultStore(out / "drives.jsonl"), workers=workers)
     write_json_atomic(out / "result.json", result)
     write_report(out / "report.html", result)
