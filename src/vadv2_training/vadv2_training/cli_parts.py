@@ -73,7 +73,8 @@ def _fit(filled: Path, model: Path, out: Path, steps: int, words_steps: int, see
             steps=count, batch_size=batch, learning_rate=rate, warmup_steps=min(50, max(count // 10, 1)), seed=seed or 1
         )
 
-    fit = RecordedFit(optimization(steps, 4, 1e-4), optimization(words_steps, 16, 2e-4), perception=perception)
+    planner = optimization(steps, 4 if perception else 16, 1e-4)
+    fit = RecordedFit(planner, optimization(words_steps, 16, 2e-4), perception=perception)
     with progress_bars(out / "tensorboard") as progress:
         made = fit_recorded(filled, model, out, fit, f"{model.name}-{out.name}", progress)
     typer.echo(f"model: {made}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +20,13 @@ from vadv2_planner.registry import Belongings, load_network, save_planner
 from vadv2_training.driving_module import DrivingModule, DrivingTask, SeenFrames
 from vadv2_training.frame_store import FrameStore
 from vadv2_training.language_task import LanguageModule, LanguageTask
-from vadv2_training.losses import PlanningLossConfig, QueryLossConfig, trains
+from vadv2_training.losses import PlanningLossConfig, QueryLossConfig
 from vadv2_training.losses.queries import object_losses
 from vadv2_training.optimization import OptimizationConfig
+from vadv2_training.planner_task import PlannerModule, PlannerTask, perceive_frames
 from vadv2_training.recorded.drives import MOTION, OBJECTS, WORDS
-from vadv2_training.stages import ReasonedDrivingTask, embed_store, perceive_store
-from vadv2_training.trainer import TrainingResult, train
+from vadv2_training.stages import ReasonedPlannerTask, embed_store, perceive_store
+from vadv2_training.trainer import Task, TrainingResult, train
 from vadv2_vlm.lora import has_adapter
 from vadv2_vlm.store import KIND as VLM_KIND
 from vadv2_vlm.store import load_vlm, save_vlm
@@ -66,6 +68,7 @@ def fine_tune(
     *,
     perception: bool = False,
     embeddings: Path | None = None,
+    seen: Path | None = None,
     stop_after: float | None = None,
 ) -> TrainingResult:
     """Fit a model's planner to recorded drives; leaves a whole model in ``out``.
@@ -80,7 +83,8 @@ def fine_tune(
         perception: Also fit perception after its backbone (with objects where the store knows them). The reasoner then
             belongs to another encoder and is left out: stage 2 makes it anew.
         embeddings: Of the store's frames (`stages.embed_store`) by the reasoner in ``out``, which the planner then
-            trains with; None trains it with the null reasoning.
+            trains with; None trains it with the null reasoning. Not with ``perception``.
+        seen: Folder for what perception says of the frames; ``out/seen`` where left out.
         stop_after: Seconds after which to leave the run, to be gone on with.
 
     Raises:
@@ -94,16 +98,18 @@ def fine_tune(
     torch.manual_seed(config.seed)
     encoder = load_encoder(model / "perception")
     name, planner, _, belongings = load_network(model / "planner")
-    module = RecordedDrivingModule(encoder.model, planner, VehicleConfig(), PlanningLossConfig(), None)
-    module.train()
+    task: Task
     if perception:
-        module.objects = QueryLossConfig() if OBJECTS in knows else None
+        whole = RecordedDrivingModule(encoder.model, planner, VehicleConfig(), PlanningLossConfig(), None)
+        whole.objects = QueryLossConfig() if OBJECTS in knows else None
+        task = DrivingTask(whole, store)
     else:
-        trains(encoder.model, ())
-        encoder.model.eval()
+        alone = PlannerModule(planner, PlanningLossConfig(), VehicleConfig())
+        told = perceive_frames(encoder.model, store, seen or out / "seen", sys.maxsize)
+        task = ReasonedPlannerTask(alone, told, embeddings) if embeddings else PlannerTask(alone, told)
+    task.module.train()
     facts = {"recorded": str(store.directory.name), "encoder": encoder.encoder_hash, "perception": perception}
-    own = ReasonedDrivingTask(module, store, embeddings) if embeddings else DrivingTask(module, store)
-    result = train(own, config, out / "run-recorded", facts=facts, on_step=on_step, stop_after=stop_after)
+    result = train(task, config, out / "run-recorded", facts=facts, on_step=on_step, stop_after=stop_after)
     hash_, vlm = encoder.encoder_hash, belongings.reasoning_model
     if perception:
         hash_, vlm = save_encoder(out / "perception", encoder.model, model_id).sha256, ""
@@ -202,6 +208,16 @@ def fit_recorded(
         embed_store(store, slots, made, embeddings, told("embed", len(store.names)))
     if MOTION in knows:
         steps = told("planner", fit.planner.steps)
-        fine_tune(store, model, made, fit.planner, model_id, steps, perception=fit.perception, embeddings=embeddings)
+        fine_tune(
+            store,
+            model,
+            made,
+            fit.planner,
+            model_id,
+            steps,
+            perception=fit.perception,
+            embeddings=embeddings,
+            seen=out / "seen",
+        )
     _taken_over(model, made, ("perception", "planner"))
     return made
