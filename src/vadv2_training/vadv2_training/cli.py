@@ -9,7 +9,7 @@ import typer
 
 from vadv2_training.cli_parts import ablate, correct, curves, recorded
 
-STAGES = {1: "driving", 2: "language", 3: "joint"}
+STAGES = {1: "planning", 2: "language", 3: "joint"}
 """Last step of a recipe's each stage."""
 
 
@@ -33,7 +33,7 @@ def train(
         Path, typer.Option(help="Folder for data, runs and the model; one that was begun is gone on with.")
     ] = Path("out/train"),
     until: Annotated[
-        str, typer.Option(help="Last step: record, cache, driving, perceive, language, embed or joint.")
+        str, typer.Option(help="Last step: record, cache, driving, perceive, planning, language, embed or joint.")
     ] = "joint",
     stage: Annotated[int, typer.Option(help="1, 2 or 3: up to its end; 0 for --until.", min=0, max=3)] = 0,
     vlm: Annotated[
@@ -49,6 +49,7 @@ def train(
     ] = None,
     hours: Annotated[float, typer.Option(help="Hours of expert driving; 0 for the recipe's own.", min=0.0)] = 0.0,
     driving_steps: Annotated[int, typer.Option(help="Steps of stage 1; 0 for the recipe's own.", min=0)] = 0,
+    planning_steps: Annotated[int, typer.Option(help="Steps of the planner alone; 0 for the recipe's own.", min=0)] = 0,
     language_steps: Annotated[int, typer.Option(help="Steps of stage 2; 0 for the recipe's own.", min=0)] = 0,
     joint_steps: Annotated[int, typer.Option(help="Steps of stage 3; 0 for the recipe's own.", min=0)] = 0,
     workers: Annotated[int, typer.Option(help="Processes that record and render; 0 for the recipe's own.", min=0)] = 0,
@@ -87,7 +88,12 @@ def train(
     if vlm and stage != 2:
         raise InputError("--vlm without --stage 2", "train", "stage 2, whose model it is")
     chosen = RECIPES[recipe]
-    for name, steps in (("driving", driving_steps), ("language", language_steps), ("joint", joint_steps)):
+    for name, steps in (
+        ("driving", driving_steps),
+        ("planning", planning_steps),
+        ("language", language_steps),
+        ("joint", joint_steps),
+    ):
         if steps:
             own = getattr(chosen, name)
             warmup = min(own.warmup_steps, max(steps // 10, 1))

@@ -95,6 +95,11 @@ class FrameStore:
         """Frames of a shard."""
         return int(self._files[shard].get_slice("stamps").get_shape()[0])
 
+    @property
+    def frames(self) -> int:
+        """Frames of all shards."""
+        return sum(self.count(shard) for shard in range(len(self.names)))
+
     def keys(self, shard: int = 0) -> tuple[str, ...]:
         """Names of the arrays of a shard."""
         return tuple(self._files[shard].keys())

@@ -17,7 +17,14 @@ from vadv2_training.frame_store import FrameStore
 from vadv2_training.optimization import OptimizationConfig
 from vadv2_training.recipe import STEPS, TRAINING_TOWNS, Journal, Progress, Recipe
 from vadv2_training.rendering import VariationConfig
-from vadv2_training.stages import embed_store, perceive_store, train_driving, train_joint, train_language
+from vadv2_training.stages import (
+    embed_store,
+    perceive_store,
+    train_driving,
+    train_joint,
+    train_language,
+    train_planning,
+)
 
 
 def make_model(
@@ -41,7 +48,9 @@ def make_model(
         InputError: for a folder made by another recipe, or data that cannot be read.
     """
     journal = Journal(out / "journal.json", recipe)
-    logs, frames, slots, embeddings, model = (out / n for n in ("logs", "frames", "slots", "embeddings", "model"))
+    logs, frames, slots, seen, embeddings, model = (
+        out / n for n in ("logs", "frames", "slots", "seen", "embeddings", "model")
+    )
     model_id = f"{recipe.name}-{recipe.seed}"
     encoder = ARCHITECTURES[recipe.architecture]
     if "OMP_NUM_THREADS" not in os.environ:
@@ -75,6 +84,10 @@ def make_model(
         frames_ = store()
         perceive_store(frames_, model, slots, told("perceive", len(frames_.names)))
 
+    def run_planning() -> None:
+        config = seeded(recipe.planning)
+        train_planning(store(), seen, model, config, model_id, told("planning", config.steps))
+
     def run_language() -> None:
         config = seeded(recipe.language)
         train_language(store(), slots, model, config, model_id, told("language", config.steps), recipe.seed)
@@ -85,9 +98,9 @@ def make_model(
 
     def run_joint() -> None:
         config = seeded(recipe.joint)
-        train_joint(store(), embeddings, model, config, model_id, told("joint", config.steps), recipe.seed)
+        train_joint(store(), seen, embeddings, model, config, model_id, told("joint", config.steps))
 
-    actions = (run_record, run_cache, run_driving, run_perceive, run_language, run_embed, run_joint)
+    actions = (run_record, run_cache, run_driving, run_perceive, run_planning, run_language, run_embed, run_joint)
     for name, action in zip(STEPS, actions, strict=True):
         if not journal.done(name):
             with journal.step(name):

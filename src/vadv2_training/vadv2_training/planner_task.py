@@ -104,7 +104,7 @@ def _seen(model: SceneModel, store: FrameStore, shard: int, wanted: list[int], p
         stop = min(start + _CHUNK, store.count(shard))
         inside = [f for f in wanted if start <= f < stop]
         if inside:
-            spans.append((max(start - warm, 0), stop, inside))
+            spans.append((max(inside[0] - warm, 0), inside[-1] + 1, inside))
     for first, stop, inside in spans:
         rows = store.read(Window(shard, first, stop - first), SCENE_KEYS)
         batch = {k: (v.float() if v.dtype is torch.bfloat16 else v)[None] for k, v in rows.items()}
@@ -128,7 +128,7 @@ def _seen(model: SceneModel, store: FrameStore, shard: int, wanted: list[int], p
 
 
 class PlannerModule(nn.Module):
-    """A planner with its losses, on what perception said before; no reasoning."""
+    """A planner with its losses, on what perception said before; with a reasoning where the rows hold one."""
 
     def __init__(self, planner: PlannerNetwork, losses: PlanningLossConfig, vehicle: VehicleConfig) -> None:
         super().__init__()
@@ -145,13 +145,14 @@ class PlannerModule(nn.Module):
 
     def _inputs(self, rows: Mapping[str, Tensor]) -> PlannerBatch:
         count, channels = len(rows["ego"]), self.planner.config.reasoning_channels
+        told = rows.get("reasoning")
         nothing = rows["ego"].new_zeros(count, 1)
         said = {name: rows[name] for name in (*SEEN_NAMES, *PLAN_KEYS) if not name.startswith("future")}
         return PlannerBatch(
             **said,
-            reasoning=rows["ego"].new_zeros(count, channels),
-            reasoning_valid=nothing,
-            reasoning_age=nothing,
+            reasoning=rows["ego"].new_zeros(count, channels) if told is None else told,
+            reasoning_valid=nothing if told is None else torch.ones_like(nothing),
+            reasoning_age=rows.get("reasoning_age", nothing),
         )
 
 

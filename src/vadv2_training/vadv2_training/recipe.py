@@ -38,11 +38,14 @@ class Recipe:
     driving: OptimizationConfig = field(
         default_factory=lambda: OptimizationConfig(steps=6000, batch_size=4, learning_rate=6e-4, warmup_steps=200)
     )
+    planning: OptimizationConfig = field(
+        default_factory=lambda: OptimizationConfig(steps=4000, batch_size=32, learning_rate=1e-3, warmup_steps=100)
+    )
     language: OptimizationConfig = field(
         default_factory=lambda: OptimizationConfig(steps=4000, batch_size=16, learning_rate=8e-4, warmup_steps=200)
     )
     joint: OptimizationConfig = field(
-        default_factory=lambda: OptimizationConfig(steps=2000, batch_size=4, learning_rate=2e-4, warmup_steps=100)
+        default_factory=lambda: OptimizationConfig(steps=1000, batch_size=32, learning_rate=2e-4, warmup_steps=100)
     )
 
     def __post_init__(self) -> None:
@@ -57,8 +60,9 @@ RECIPES: dict[str, Recipe] = {
         variants=2,
         workers=16,
         driving=OptimizationConfig(steps=60_000, batch_size=64, learning_rate=1e-3, warmup_steps=1000),
+        planning=OptimizationConfig(steps=60_000, batch_size=256, learning_rate=1e-3, warmup_steps=500),
         language=OptimizationConfig(steps=40_000, batch_size=128, learning_rate=1e-3, warmup_steps=1000),
-        joint=OptimizationConfig(steps=20_000, batch_size=64, learning_rate=3e-4, warmup_steps=500),
+        joint=OptimizationConfig(steps=20_000, batch_size=256, learning_rate=3e-4, warmup_steps=500),
     ),
 }
 """Recipes by name."""
@@ -80,6 +84,7 @@ _DECIDES: dict[str, tuple[str, ...]] = {
     "cache": ("variants", "architecture"),
     "driving": ("window", "driving"),
     "perceive": (),
+    "planning": ("planning",),
     "language": ("language",),
     "embed": (),
     "joint": ("joint",),

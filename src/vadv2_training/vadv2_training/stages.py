@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from vadv2_core.vehicle import VehicleConfig
-from vadv2_perception.checkpoints import load_encoder, save_encoder
+from vadv2_perception.checkpoints import LoadedEncoder, load_encoder, save_encoder
 from vadv2_perception.configuration import ARCHITECTURES as ENCODERS
 from vadv2_perception.model import SceneModel
 from vadv2_planner.anchors import AnchorSet, make_anchors, save_anchors
@@ -24,6 +24,7 @@ from vadv2_training.losses import STAGES, PlanningLossConfig, QueryLossConfig, t
 from vadv2_training.novelty_calibration import calibrate_novelty
 from vadv2_training.optimization import OptimizationConfig
 from vadv2_training.perceived_frames import write_slots
+from vadv2_training.planner_task import PlannerModule, PlannerTask, SeenStore, perceive_frames
 from vadv2_training.trainer import TrainingResult, train
 from vadv2_vlm.config import SlotConfig
 from vadv2_vlm.language_model import load_language_model
@@ -137,51 +138,115 @@ def embed_store(store: FrameStore, slots: Path, model: Path, out: Path, on_step:
         on_step(shard + 1, {})
 
 
+def _embeddings_of(store: FrameStore, folder: Path) -> list[torch.Tensor]:
+    return [load_file(folder / f"{name}.safetensors")["embedding"] for name in store.names]
+
+
+def _as_it_arrives(stored: torch.Tensor, frame: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """An embedding of a frame's past and its age (1,), drawn: 2 Hz frames, up to six of them are 3 s.
+
+    Most are fresh, as they cost one prefill.
+    """
+    lag = min(int(torch.rand(()) ** 2 * 7), frame)
+    return stored[frame - lag].float(), torch.tensor([lag * 0.5])
+
+
 class ReasonedDrivingTask(DrivingTask):
     """Driving windows with the reasoner's embeddings, at ages of 0 to 3 s as they arrive on the road."""
 
     def __init__(self, module: DrivingModule, store: FrameStore, embeddings: Path) -> None:
         super().__init__(module, store)
-        self._embeddings = [load_file(embeddings / f"{name}.safetensors")["embedding"] for name in store.names]
+        self._embeddings = _embeddings_of(store, embeddings)
 
     def batch(self, indices: torch.Tensor) -> dict[str, torch.Tensor]:
         """The windows of these indices, each frame with an embedding of its own past."""
-        batch = super().batch(indices)
-        reasoning, ages = [], []
-        for index in indices:
-            window = self.store.windows[int(index)]
-            stored = self._embeddings[window.shard]
-            frames = torch.arange(window.start, window.start + window.count)
-            # 2 Hz frames: up to six of them are 3 s; most embeddings are fresh, as they cost one prefill.
-            lag = torch.minimum((torch.rand(window.count) ** 2 * 7).long(), frames)
-            reasoning.append(stored[frames - lag].float())
-            ages.append(lag.float()[:, None] * 0.5)
-        return {**batch, "reasoning": torch.stack(reasoning), "reasoning_age": torch.stack(ages)}
+        windows = [self.store.windows[int(index)] for index in indices]
+        told = [
+            _as_it_arrives(self._embeddings[w.shard], frame)
+            for w in windows
+            for frame in range(w.start, w.start + w.count)
+        ]
+        shape = (len(windows), windows[0].count)
+        reasoning, age = (torch.stack(part).unflatten(0, shape) for part in zip(*told, strict=True))
+        return {**super().batch(indices), "reasoning": reasoning, "reasoning_age": age}
+
+
+class ReasonedPlannerTask(PlannerTask):
+    """Single frames with the reasoner's embeddings, likewise."""
+
+    def __init__(self, module: PlannerModule, seen: SeenStore, embeddings: Path) -> None:
+        super().__init__(module, seen)
+        self._places = seen.rows
+        self._embeddings = _embeddings_of(seen.frames, embeddings)
+
+    def batch(self, indices: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The frames of these indices, each with an embedding of its own past."""
+        places = [self._places[int(index)] for index in indices]
+        told = [_as_it_arrives(self._embeddings[shard], frame) for shard, frame, _ in places]
+        reasoning, age = (torch.stack(part) for part in zip(*told, strict=True))
+        return {**super().batch(indices), "reasoning": reasoning, "reasoning_age": age}
+
+
+def _fit_planner(
+    task: PlannerTask,
+    module: PlannerModule,
+    model: Path,
+    run: str,
+    config: OptimizationConfig,
+    facts: dict[str, object],
+    on_step: OnStep,
+    stop_after: float | None,
+) -> TrainingResult:
+    module.train()
+    return train(task, config, model / run, facts=facts, on_step=on_step, stop_after=stop_after)
+
+
+def train_planning(
+    store: FrameStore,
+    seen: Path,
+    model: Path,
+    config: OptimizationConfig,
+    model_id: str,
+    on_step: OnStep,
+    stop_after: float | None = None,
+) -> TrainingResult:
+    """The planner alone, on what the trained perception says: a step costs a quarter, and sees more scenes."""
+    encoder = load_encoder(model / "perception")
+    name, planner, _, _ = load_network(model / "planner")
+    trains(planner, STAGES[1]["planner"])
+    module = PlannerModule(planner, PlanningLossConfig(), VehicleConfig())
+    frames = seen_frames(store, encoder, seen)
+    facts = {"stage": "planning", "frames": len(frames.rows), "encoder": encoder.encoder_hash}
+    task = PlannerTask(module, frames)
+    result = _fit_planner(task, module, model, "run-planning", config, facts, on_step, stop_after)
+    save_planner(model / "planner", name, planner, model_id, Belongings(encoder_hash=encoder.encoder_hash))
+    return result
+
+
+def seen_frames(store: FrameStore, encoder: LoadedEncoder, seen: Path) -> SeenStore:
+    """What a perception says of every cached frame, in a folder of its own below ``seen``; made where it is missing."""
+    return perceive_frames(encoder.model, store, seen / encoder.encoder_hash[:12], store.frames)
 
 
 def train_joint(
     store: FrameStore,
+    seen: Path,
     embeddings: Path,
     model: Path,
     config: OptimizationConfig,
     model_id: str,
     on_step: OnStep,
-    seed: int,
     stop_after: float | None = None,
 ) -> TrainingResult:
     """Stage 3 for a frozen tiny reasoner: the planner learns to use its embeddings; perception stays."""
-    torch.manual_seed(seed)
     encoder = load_encoder(model / "perception")
     name, planner, _, _ = load_network(model / "planner")
     reasoner = load_vlm(model / "vlm")
-    trains(encoder.model, ())
-    planner.train()
-    module = DrivingModule(encoder.model, planner, VehicleConfig(), PlanningLossConfig(), None)
-    module.train()
-    encoder.model.eval()
-    facts = {"stage": 3, "frames": len(store), "encoder": encoder.encoder_hash, "vlm": reasoner.model_id}
-    task = ReasonedDrivingTask(module, store, embeddings)
-    result = train(task, config, model / "run-joint", facts=facts, on_step=on_step, stop_after=stop_after)
+    module = PlannerModule(planner, PlanningLossConfig(), VehicleConfig())
+    frames = seen_frames(store, encoder, seen)
+    facts = {"stage": 3, "frames": len(frames.rows), "encoder": encoder.encoder_hash, "vlm": reasoner.model_id}
+    task = ReasonedPlannerTask(module, frames, embeddings)
+    result = _fit_planner(task, module, model, "run-joint", config, facts, on_step, stop_after)
     belongings = Belongings(encoder.encoder_hash, reasoner.model_id)
     save_planner(model / "planner", name, planner, model_id, belongings)
     return result
