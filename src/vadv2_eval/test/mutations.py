@@ -262,6 +262,21 @@ MUTATIONS = [
         "if name in human else np.ones_like(values)",
     ),
     Mutation(
+        "follow-ups weighed by distance, not its square",
+        "pdms.epdms",
+        "np.exp(-(np.asarray(distances, dtype=np.float64) ** 2)",
+        "np.exp(-np.abs(np.asarray(distances, dtype=np.float64))",
+    ),
+    Mutation(
+        "follow-up kernel of another width", "pdms.epdms", "FOLLOW_UP_VARIANCE = 0.1", "FOLLOW_UP_VARIANCE = 0.01"
+    ),
+    Mutation(
+        "stages added instead of multiplied",
+        "pdms.epdms",
+        "stage_one * np.dot(follow_up_weights(distances), stage_two)",
+        "0.5 * (stage_one + np.dot(follow_up_weights(distances), stage_two))",
+    ),
+    Mutation(
         "weights of comfort and progress exchanged",
         "pdms.score",
         '{"ego_progress": 5.0, "time_to_collision_within_bound": 5.0, "comfort": 2.0}',
