@@ -84,6 +84,9 @@ def test_kept_perception_is_what_perception_says(made, tmp_path):
         torch.manual_seed(0)
         other = whole({k: v.float() if v.dtype is torch.bfloat16 else v for k, v in rows.items()})
     assert float(one["total"]) == pytest.approx(float(other["total"]), rel=0.01)
+    sparse = perceive_frames(scene, store, tmp_path / "sparse", 2)
+    few = PlannerTask(task.module, sparse).batch(torch.arange(2))
+    np.testing.assert_allclose(few["tokens"], kept["tokens"][[0, 3]], atol=0.01)
     present = perceive_frames(scene, store, tmp_path / "present", 100, past=False)
     alone = PlannerTask(task.module, present).batch(torch.arange(6))
     assert torch.equal(alone["tokens"][0], kept["tokens"][0]), "the first frame has no past"

@@ -104,7 +104,9 @@ def _seen(model: SceneModel, store: FrameStore, shard: int, wanted: list[int], p
         stop = min(start + _CHUNK, store.count(shard))
         inside = [f for f in wanted if start <= f < stop]
         if inside:
-            spans.append((max(inside[0] - warm, 0), inside[-1] + 1, inside))
+            first = max(inside[0] - warm, 0)
+            # Two frames at least: of one alone nothing says how far the next would be away.
+            spans.append((first, max(inside[-1] + 1, min(first + 2, store.count(shard))), inside))
     for first, stop, inside in spans:
         rows = store.read(Window(shard, first, stop - first), SCENE_KEYS)
         batch = {k: (v.float() if v.dtype is torch.bfloat16 else v)[None] for k, v in rows.items()}
