@@ -22,6 +22,7 @@ def bench_control(
     seconds: Annotated[float, typer.Option(help="How long is measured.", min=1.0, max=3600.0)] = 20.0,
     busy: Annotated[int, typer.Option(help="Busy threads beside it; -1 for one a core.", min=-1, max=1024)] = -1,
     priority: Annotated[int, typer.Option(help="Control's real-time priority; 0 for none.", min=0, max=99)] = 10,
+    whole: Annotated[bool, typer.Option("--whole", help="All nodes work beside it, on six cameras at 10 Hz.")] = False,
 ) -> None:
     """Measure how far the intervals between control's commands are from its period, one busy thread on each core.
 
@@ -38,7 +39,7 @@ def bench_control(
     from vadv2_core.files import write_json_atomic
 
     with progress_bar("control", max(1, int(seconds))) as advance:
-        result = measure_jitter(seconds, (os.cpu_count() or 1) if busy < 0 else busy, priority, advance)
+        result = measure_jitter(seconds, (os.cpu_count() or 1) if busy < 0 else busy, priority, advance, whole=whole)
     table = Table("|interval - period|", "p50 ms", "p99 ms", "max ms", *result["loop"]["histogram_ms"])
     for name in ("loop", "arrival"):
         row = result[name]
@@ -46,10 +47,12 @@ def bench_control(
         table.add_row(name, *numbers, *map(str, row["histogram_ms"].values()))
     Console(width=140).print(table)
     typer.echo(
-        f"{result['commands']} commands of {result['commands_expected']} at {result['period_ms']:.0f} ms, "
-        f"{result['busy_threads']} busy threads on {result['cores']} cores, load {result['load_1min']:.1f}, "
-        f"real-time priority {result['realtime_priority']}"
+        f"{result['commands']} commands of {result['commands_expected']} ({result['commands_heard']} heard here) "
+        f"at {result['period_ms']:.0f} ms, {result['busy_threads']} busy threads on {result['cores']} cores, "
+        f"load {result['load_1min']:.1f}, real-time priority {result['realtime_priority']}"
     )
+    if whole:
+        typer.echo("beside it: " + ", ".join(f"{name} {rate:g} Hz" for name, rate in result["node_rates_hz"].items()))
     for remark in result["remarks"]:
         typer.echo(remark)
     if json_path is not None:
