@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from driven_vehicle import Vehicle
 from outside_client import OutsideClient
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from vadv2_msgs import msg as messages
 
@@ -30,12 +31,16 @@ from vadv2_core.errors import EXIT_BAD_INPUT
 from vadv2_core.taxonomy import DrivingAction
 from vadv2_ros import qos
 from vadv2_ros.conversions import driving_command_to_message, vehicle_command_from_message
+from vadv2_ros.fields import time_from_stamp
 from vadv2_ros.images import image_from_rgb
 
 RIG = CONFIG / "rig" / "surround6.yaml"
 UNDERWAY = (DriveState.DRIVING, DriveState.DEGRADED)
 WORSE = (DriveState.EMERGENCY, DriveState.STOPPED, DriveState.SOFT_STOP, DriveState.LAST_PLAN)
 CRUISE = 6.0
+SECOND = 1_000_000_000
+PACE = 0.08
+"""Simulated seconds in a second."""
 
 
 def light(*names: str) -> SystemDescription:
@@ -93,23 +98,30 @@ def test_segments_without_a_user_are_removed(tmp_path: Path) -> None:
 
 
 class Seeing(Vehicle):
-    """The vehicle in real time, with six cameras; at 2 Hz, for a test shares the machine."""
+    """The vehicle with six cameras at 10 Hz, in simulated time slow enough for a machine that does other work."""
 
     def __init__(self, client: OutsideClient) -> None:
+        self._began = time.monotonic()
         super().__init__(client)
+        self.state = replace(self.state, speed=CRUISE)
         self.rig = load_rig(RIG)
+        self.clock = client.publisher(Clock, "/clock", qos.STAGE)
         self.cameras = {n: client.publisher(Image, f"/camera/{n}/image", qos.IMAGE) for n in self.rig.names}
         self.command = client.publisher(messages.DrivingCommand, "/driving_command", qos.LATCHED)
         action = DrivingCommand(1, "follow the lane", DrivingAction.LANE_FOLLOW)
         self.command.publish(driving_command_to_message(action))
         rng = np.random.default_rng(3)
         self.images = [rng.integers(0, 256, (c.height, c.width, 3), dtype=np.uint8) for c in self.rig.cameras]
-        self._frames, self._next = 0, 0.0
+        self._frames, self._next = 0, 0
+
+    def now(self) -> int:
+        return SECOND + round((time.monotonic() - self._began) * SECOND * PACE)
 
     def live(self) -> bool:
+        self.clock.publish(Clock(clock=time_from_stamp(self.now())))
         super().live()
-        if time.monotonic() >= self._next:
-            self._next = time.monotonic() + 0.5
+        if self.now() >= self._next:
+            self._next = self.now() + SECOND // 10
             self._frames += 1
             for camera, image in zip(self.rig.cameras, self.images, strict=True):
                 shown = np.roll(image, self._frames, axis=1)
@@ -119,31 +131,27 @@ class Seeing(Vehicle):
 
 @pytest.fixture
 def driving() -> Iterator[tuple[Seeing, Supervisor, list[str]]]:
-    # The machine may be busy: ages are looked at generously, for what is tested is the way back.
     settings = {
         "planner.planner": "constant_velocity",
         "vlm.max_tokens": 8,
         "control.drive.engage_automatically": True,
-        "control.drive.max_plan_age": 2.0,
-        "control.drive.max_odometry_age": 2.0,
     }
-    options = SystemOptions(rig_file=str(RIG), recorder=True)
+    options = SystemOptions(rig_file=str(RIG), recorder=True, use_sim_time=True)
     system = describe_system(driver_for("tiny", settings=settings), options)
     lines: list[str] = []
     with OutsideClient(timeout=200.0) as client, Supervisor(system, lines.append, respawn=RESPAWNED) as supervisor:
         vehicle = Seeing(client)
-        vehicle.state = replace(vehicle.state, speed=CRUISE)
         readiness = listen_for_readiness(client.node, system)
         vehicle.wait(lambda: supervisor.ended() == {} and not readiness.missing())
         vehicle.wait(lambda: supervisor.ended() == {} and vehicle.drive_state in UNDERWAY)
         yield vehicle, supervisor, lines
+        print(*lines[-12:], sep="\n")
 
 
 def outcome_of_killing(name: str, vehicle: Seeing, supervisor: Supervisor) -> dict[str, object]:
     """Kill a node's process, and say what control and the vehicle did until it was back."""
-    first, said = supervisor.pids[name], len(vehicle.statuses)
-    os.kill(first, signal.SIGKILL)
-    killed = time.monotonic()
+    said, killed = len(vehicle.statuses), time.monotonic()
+    os.kill(supervisor.pids[name], signal.SIGKILL)
 
     def is_back() -> bool:
         alive = supervisor.ended() == {} and vehicle.client.diagnostics(name)
@@ -151,16 +159,13 @@ def outcome_of_killing(name: str, vehicle: Seeing, supervisor: Supervisor) -> di
 
     if name in ("perception", "planner"):
         vehicle.wait(lambda: supervisor.ended() == {} and vehicle.drive_state not in UNDERWAY)
-        noticed = time.monotonic() - killed
-        vehicle.wait(is_back)
-        vehicle.wait(lambda: vehicle.drive_state in UNDERWAY)
-    else:
-        vehicle.wait(is_back)
-        noticed = 0.0
+    vehicle.wait(is_back)
+    vehicle.wait(lambda: vehicle.drive_state in UNDERWAY)
     back = time.monotonic() - killed
     states = [DriveState(m.state) for m in vehicle.statuses[said:]]
     worst = next((s for s in WORSE if s in states), states[0])
-    return {"node": name, "worst": worst.name, "fallback_s": round(noticed, 2), "back_s": round(back, 1)}
+    cause = next((m.cause for m in vehicle.statuses[said:] if m.state == worst), "")
+    return {"node": name, "worst": worst.name, "cause": cause, "driving again after s": round(back, 1)}
 
 
 @pytest.mark.long
@@ -177,7 +182,7 @@ def test_every_killed_node_but_control_is_ridden_out_and_taken_up_again(
     for name in ("recorder", "vlm"):
         assert rows[name]["worst"] in ("DRIVING", "DEGRADED", "LAST_PLAN")
     for name in ("perception", "planner"):
-        assert rows[name]["worst"] in ("SOFT_STOP", "STOPPED")
+        assert rows[name]["worst"] in ("LAST_PLAN", "SOFT_STOP", "STOPPED")
     os.kill(supervisor.pids["control"], signal.SIGKILL)
     vehicle.wait(lambda: supervisor.ended() == {"control": -9})
     last = len(vehicle.commands)

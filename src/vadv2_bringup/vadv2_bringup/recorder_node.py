@@ -72,10 +72,7 @@ class RecorderNode(WorkerNode[RecorderConfig, Stamp]):
             if watches is not None:
                 watches(data)
 
-        subscription = self.create_subscription(
-            kind, name if name.startswith("/") else f"~/input/{name}", receive, profile, raw=True
-        )
-        self.until_cleanup(lambda: self.destroy_subscription(subscription))
+        self.listen(kind, name, receive, profile, raw=True)
 
     def _on_status(self, data: bytes) -> None:
         status = drive_status_from_message(deserialize_message(data, messages.DriveStatus))

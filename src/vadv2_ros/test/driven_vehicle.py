@@ -30,12 +30,16 @@ class Vehicle:
         self.statuses: list[messages.DriveStatus] = []
         self.heard: list[int] = []
         client.node.create_subscription(messages.DriveStatus, "/drive_status", self._on_status, qos.STAGE)
-        self._at = time.time_ns()
+        self._at = self.now()
+
+    def now(self) -> int:
+        """The time it lives in, ns."""
+        return time.time_ns()
 
     def _on_status(self, message: messages.DriveStatus) -> None:
         # A status carries its odometry's stamp; what counts is when it was said.
         self.statuses.append(message)
-        self.heard.append(time.time_ns())
+        self.heard.append(self.now())
 
     @property
     def drive_state(self) -> DriveState:
@@ -44,7 +48,7 @@ class Vehicle:
 
     def live(self) -> bool:
         """Hear what came; move and say so where it is time. True, so that it can stand in a condition."""
-        now = time.time_ns()
+        now = self.now()
         if now - self._at >= PERIOD * 1e9:
             if self.commands and self.statuses and self.statuses[-1].engaged:
                 command = vehicle_command_from_message(self.commands[-1])

@@ -25,8 +25,10 @@ class Endpoints:
         self._inputs: dict[str, Any] = {}
         self._outputs: dict[str, Any] = {}
 
-    def listen(self, kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile) -> None:
-        """Subscribe to ``~/input/<topic>`` (a topic with a leading slash: as it is)."""
+    def listen(
+        self, kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile, *, raw: bool = False
+    ) -> None:
+        """Subscribe to ``~/input/<topic>`` (a topic with a leading slash: as it is); raw hands over bytes."""
         name = topic if topic.startswith("/") else f"~/input/{topic}"
 
         def guarded(message: Any) -> None:
@@ -35,7 +37,7 @@ class Endpoints:
             except InputError as error:
                 self._refused(error)
 
-        subscription = self._node.create_subscription(kind, name, guarded, qos)
+        subscription = self._node.create_subscription(kind, name, guarded, qos, raw=raw)
         self._inputs[topic] = subscription
         self.until_closed(lambda: self._node.destroy_subscription(subscription))
 

@@ -94,9 +94,11 @@ class WorkerNode(LifecycleNode, Generic[C, T]):
 
     # What a stage uses -------------------------------------------------------------------------------------------
 
-    def listen(self, kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile) -> None:
+    def listen(
+        self, kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile, *, raw: bool = False
+    ) -> None:
         """`Endpoints.listen`, until cleanup; an `InputError` of the callback is counted, not raised."""
-        self._endpoints.listen(kind, topic, callback, qos)
+        self._endpoints.listen(kind, topic, callback, qos, raw=raw)
 
     def advertise(self, kind: type, topic: str, qos: QoSProfile) -> Any:
         """`Endpoints.advertise`, until cleanup."""
