@@ -110,7 +110,7 @@ Scorer = Callable[[AblationRow, Path], dict[str, Any]]
 
 
 def chosen_rows(names: Sequence[str]) -> list[AblationRow]:
-    """Rows by name, all for none; those whose weights another one uses come along.
+    """Rows by name, all for none; the yardstick and those whose weights another one uses come along.
 
     Raises:
         InputError: for an unknown name.
@@ -121,7 +121,7 @@ def chosen_rows(names: Sequence[str]) -> list[AblationRow]:
         raise InputError(f"row {unknown[0]!r} is unknown", "--row", "one of " + ", ".join(known))
     if not names:
         return list(ROWS)
-    wanted = set(names) | {known[n].trained_as for n in names} - {""}
+    wanted = {BASE, *names} | {known[n].trained_as for n in names} - {""}
     return [row for row in ROWS if row.name in wanted]
 
 

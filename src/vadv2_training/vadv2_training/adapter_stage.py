@@ -114,7 +114,7 @@ def make_adapter(recipe: Recipe, out: Path, adapter: AdapterConfig, progress: Pr
     Raises:
         InputError: see `train_adapter`.
     """
-    model = make_model(recipe, out, progress, until="perceive")
+    model = make_model(recipe, out, progress, until="planning")
     journal = Journal(out / "journal.json", recipe)
     if not journal.done("language") or not (model / "vlm" / "adapter").is_dir():
         config = replace(recipe.language, seed=recipe.seed)
