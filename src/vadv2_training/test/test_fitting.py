@@ -119,6 +119,7 @@ fine_tune(FrameStore(folder / "store", 2), folder / "model", out, STEPS, "two", 
 """
 
 
+@pytest.mark.long
 def test_two_processes_train_perception_and_planner(whole, tmp_path):
     """The modules of stage 1 under DDP: every parameter that trains gets its gradient in every process."""
     code = TWO.format(here=str(Path(__file__).parent), folder=str(whole[0]), out=str(tmp_path / "out"))
