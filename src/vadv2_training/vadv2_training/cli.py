@@ -33,7 +33,8 @@ def train(
         Path, typer.Option(help="Folder for data, runs and the model; one that was begun is gone on with.")
     ] = Path("out/train"),
     until: Annotated[
-        str, typer.Option(help="Last step: record, cache, driving, perceive, planning, language, embed or joint.")
+        str,
+        typer.Option(help="Last step: record, cache, driving, planning, correct, perceive, language, embed, joint."),
     ] = "joint",
     stage: Annotated[int, typer.Option(help="1, 2 or 3: up to its end; 0 for --until.", min=0, max=3)] = 0,
     vlm: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from vadv2_core.scene_log import SceneLog, scene_logs
 from vadv2_core.taxonomy import Cause, EdgeCaseFlag, LateralAction, LongitudinalAction
 from vadv2_sim.narrator import Narrator
 from vadv2_sim.narrator import Visibility as NarratorVisibility
+from vadv2_training.expert_plans import expert_future
 from vadv2_training.rendering import Drive, seed_of
 from vadv2_training.scene_targets import Visibility
 
@@ -83,7 +85,7 @@ def load_drive(path: Path, folder: Path, maps: dict[str, RoadMap]) -> Drive | No
             "distance": scene.command.distance,
         }
 
-    return Drive(name, [frame.scene for frame in frames], decisions, road, flags, texts)
+    return Drive(name, [frame.scene for frame in frames], decisions, road, flags, texts, partial(expert_future, path))
 
 
 def drive_paths(folder: Path) -> list[Path]:

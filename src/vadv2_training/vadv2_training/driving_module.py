@@ -148,7 +148,8 @@ def _past(model: SceneModel, batch: Mapping[str, Tensor], memory: Tensor, dropou
     valid = memory.new_zeros(windows, frames, len(ages), memory.shape[2])
     age = torch.tensor(ages, device=memory.device).repeat(windows, frames, 1)
     for index, wanted in enumerate(ages):
-        lag = round(wanted / spacing)
+        # A frame is never its own past, however far apart frames are.
+        lag = max(round(wanted / spacing), 1)
         if lag >= frames:
             continue
         tokens[:, lag:, index] = memory[:, : frames - lag]

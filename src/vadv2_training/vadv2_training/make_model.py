@@ -13,6 +13,7 @@ from vadv2_core.config import to_mapping
 from vadv2_perception.configuration import ARCHITECTURES
 from vadv2_sim.record import record
 from vadv2_training.cache import CacheOrder, encoder_mapping, fill
+from vadv2_training.correction import correct
 from vadv2_training.frame_store import FrameStore
 from vadv2_training.optimization import OptimizationConfig
 from vadv2_training.recipe import STEPS, TRAINING_TOWNS, Journal, Progress, Recipe
@@ -65,10 +66,13 @@ def make_model(
             seconds += outcome.seconds
             progress("record", round(seconds), round(recipe.hours * 3600), {})
 
-    def run_cache() -> None:
-        order = CacheOrder(logs, frames, rig, encoder_mapping(encoder), to_mapping(VariationConfig()), recipe.variants)
+    def fill_from(recording: Path, name: str, variants: int) -> None:
+        order = CacheOrder(recording, frames, rig, encoder_mapping(encoder), to_mapping(VariationConfig()), variants)
         for done, total, _ in fill(order, recipe.workers):
-            progress("cache", done, total, {})
+            progress(name, done, total, {})
+
+    def run_cache() -> None:
+        fill_from(logs, "cache", recipe.variants)
 
     def store() -> FrameStore:
         return FrameStore(frames, recipe.window)
@@ -88,6 +92,22 @@ def make_model(
         config = seeded(recipe.planning)
         train_planning(store(), seen, model, config, model_id, told("planning", config.steps))
 
+    def run_correct() -> None:
+        for number in range(1, recipe.corrections + 1):
+            logs_, count = out / f"corrections-{number}", recipe.correction_drives
+            # Seeds apart from the recording's and the other rounds', for shards are named by them.
+            seed = recipe.seed + 1000 * number
+            # The model drives once a round: after it has learned from its drives it would drive others.
+            if not journal.done(f"correct {number}"):
+                with journal.step(f"correct {number}"):
+                    driven = correct(model, logs_, TRAINING_TOWNS, count, seed, recipe.workers)
+                    for done, _ in enumerate(driven, start=1):
+                        progress(f"drive {number}", done, count, {})
+                    fill_from(logs_, f"render {number}", 1)
+            config = replace(seeded(recipe.planning), seed=seed)
+            name = f"planning {number}"
+            train_planning(store(), seen, model, config, model_id, told(name, config.steps), number)
+
     def run_language() -> None:
         config = seeded(recipe.language)
         train_language(store(), slots, model, config, model_id, told("language", config.steps), recipe.seed)
@@ -100,7 +120,17 @@ def make_model(
         config = seeded(recipe.joint)
         train_joint(store(), seen, embeddings, model, config, model_id, told("joint", config.steps))
 
-    actions = (run_record, run_cache, run_driving, run_perceive, run_planning, run_language, run_embed, run_joint)
+    actions = (
+        run_record,
+        run_cache,
+        run_driving,
+        run_planning,
+        run_correct,
+        run_perceive,
+        run_language,
+        run_embed,
+        run_joint,
+    )
     for name, action in zip(STEPS, actions, strict=True):
         if not journal.done(name):
             with journal.step(name):

@@ -33,6 +33,10 @@ class Recipe:
     variants: int = parameter(1, "Renderings of every drive.", minimum=1, maximum=100)
     window: int = parameter(4, "Frames in a row a sample is made of.", minimum=1, maximum=64)
     architecture: str = parameter("tiny", "Sizes of the encoder and the planner.", choices=("tiny", "base", "mobile"))
+    corrections: int = parameter(
+        2, "Rounds in which the model drives and the expert says what it should have done.", minimum=0, maximum=20
+    )
+    correction_drives: int = parameter(24, "Drives of such a round.", minimum=1, maximum=100_000)
     workers: int = parameter(2, "Processes that record and render.", minimum=1, maximum=256)
     seed: int = parameter(1, "Of drives, weights and order.", minimum=0, maximum=2**31 - 1)
     driving: OptimizationConfig = field(
@@ -57,6 +61,7 @@ RECIPES: dict[str, Recipe] = {
     "tiny-gpu": Recipe(
         name="tiny-gpu",
         hours=40.0,
+        correction_drives=400,
         variants=2,
         workers=16,
         driving=OptimizationConfig(steps=60_000, batch_size=64, learning_rate=1e-3, warmup_steps=1000),
@@ -69,12 +74,15 @@ RECIPES: dict[str, Recipe] = {
 
 
 def step_facts(recipe: Recipe, step: str) -> dict[str, Any]:
-    """What of a recipe decides what a step leaves: its own numbers and those of the steps before it."""
+    """What of a recipe decides what a step leaves: its own numbers and those of the steps before it.
+
+    A part of a step is named by the step and a number, as in ``correct 2``.
+    """
     values = to_mapping(recipe)
     facts: dict[str, Any] = {}
     for name, fields in _DECIDES.items():
         facts |= {field_: values[field_] for field_ in fields}
-        if name == step:
+        if name == step.split()[0]:
             return facts
     raise KeyError(step)
 
@@ -83,8 +91,9 @@ _DECIDES: dict[str, tuple[str, ...]] = {
     "record": ("hours", "seed"),
     "cache": ("variants", "architecture"),
     "driving": ("window", "driving"),
-    "perceive": (),
     "planning": ("planning",),
+    "correct": ("corrections", "correction_drives"),
+    "perceive": (),
     "language": ("language",),
     "embed": (),
     "joint": ("joint",),

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from vadv2_core.camera import CameraModel, CameraRig
 from vadv2_core.config import parameter, validate
 from vadv2_core.decision import Decision
+from vadv2_core.geometry import Array
 from vadv2_core.scene import RoadMap, Scene
 from vadv2_core.taxonomy import EdgeCaseFlag, Weather
 from vadv2_core.vehicle import VehicleConfig
@@ -64,6 +65,7 @@ class Drive:
         road_map: Of its town.
         flags: Edge cases that hold at a scene and can be seen, given what is visible.
         texts: What the narrator says of a scene, JSON-plain, given what is visible.
+        lesson: What the expert would have driven from a frame on, where another drove (`expert_plans.expert_future`).
     """
 
     name: str
@@ -72,6 +74,7 @@ class Drive:
     road_map: RoadMap
     flags: Callable[[Scene, Visibility], frozenset[EdgeCaseFlag]]
     texts: Callable[[Scene, Decision | None, Visibility], Any]
+    lesson: Callable[[int], tuple[Array, Array] | None] = lambda index: None
 
 
 def seed_of(name: str, variant: int) -> int:
@@ -199,7 +202,7 @@ def _frames(
         flags = drive.flags(there, visible)
         targets = scene_targets(there, drive.road_map, visible, flags, rig, grid, vehicle)
         decision = drive.decisions[index]
-        row = frame_arrays(drive.scenes, times, index, offset, targets, decision)
+        row = frame_arrays(drive.scenes, times, index, offset, targets, decision, drive.lesson(index))
         row["camera_valid"] = rendered.frame.valid.astype(np.float32)
         rows.append(row)
         texts.append(drive.texts(there, decision, visible))

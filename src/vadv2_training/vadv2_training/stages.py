@@ -208,9 +208,13 @@ def train_planning(
     config: OptimizationConfig,
     model_id: str,
     on_step: OnStep,
+    round_: int = 0,
     stop_after: float | None = None,
 ) -> TrainingResult:
-    """The planner alone, on what the trained perception says: a step costs a quarter, and sees more scenes."""
+    """The planner alone, on what the trained perception says: a step costs a quarter, and sees more scenes.
+
+    After a round of corrections it goes on from its own weights, with all frames that there are now.
+    """
     encoder = load_encoder(model / "perception")
     name, planner, _, _ = load_network(model / "planner")
     trains(planner, STAGES[1]["planner"])
@@ -218,7 +222,7 @@ def train_planning(
     frames = seen_frames(store, encoder, seen)
     facts = {"stage": "planning", "frames": len(frames.rows), "encoder": encoder.encoder_hash}
     task = PlannerTask(module, frames)
-    result = _fit_planner(task, module, model, "run-planning", config, facts, on_step, stop_after)
+    result = _fit_planner(task, module, model, f"run-planning-{round_}", config, facts, on_step, stop_after)
     save_planner(model / "planner", name, planner, model_id, Belongings(encoder_hash=encoder.encoder_hash))
     return result
 
