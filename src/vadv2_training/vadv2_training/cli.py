@@ -9,7 +9,7 @@ import typer
 
 from vadv2_training.cli_parts import ablate, correct, curves, recorded
 
-STAGES = {1: "planning", 2: "language", 3: "joint"}
+STAGES = {1: "correct", 2: "language", 3: "joint"}
 """Last step of a recipe's each stage."""
 
 
