@@ -71,7 +71,7 @@ class _Feeder:
         self._start, self._ticks = time.time_ns(), 0
         node.create_timer(0.02, self._tick)
 
-    def _on_command(self, _: messages.VehicleCommand, info: dict[str, int]) -> None:
+    def _on_command(self, _: messages.VehicleCommand, info: Any) -> None:
         # A command's own stamp is its odometry's; DDS says when control gave it away.
         self.stamps.append(int(info["source_timestamp"]))
         self.numbers.append(int(info["publication_sequence_number"]))
