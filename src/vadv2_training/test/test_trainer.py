@@ -172,3 +172,13 @@ def test_two_processes_train_what_one_does(tmp_path):
     two = load_file(tmp_path / "two" / "state.safetensors")
     for name, value in weights(one).items():
         torch.testing.assert_close(two[f"average.{name}"], value, rtol=1e-4, atol=1e-5)
+
+
+def test_stages_of_one_process_have_each_their_own_precision(tmp_path):
+    for precision in ("no", "bf16", "no"):
+        config = OptimizationConfig(**{**CONFIG, "steps": 1, "precision": precision})
+        seen = []
+        task = Toy()
+        task.module.layers[0].register_forward_hook(lambda module, inputs, output, seen=seen: seen.append(output.dtype))
+        train(task, config, tmp_path / f"{len(list(tmp_path.iterdir()))}")
+        assert seen == [torch.bfloat16 if precision == "bf16" else torch.float32]

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
 from vadv2_core.config import to_mapping
@@ -86,6 +87,8 @@ def train(
         raise InputError("no samples to train on", str(directory), "at least one")
     # What a stage or a dropped-out input leaves unused has no gradient; other processes must not wait for it.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    # One process may train one stage after another, each in a precision of its own; the state is the process's.
+    AcceleratorState._reset_state()
     accelerator = Accelerator(mixed_precision=config.precision, kwargs_handlers=[unused])
     torch.manual_seed(config.seed)
     module = task.module.to(accelerator.device)
