@@ -63,6 +63,21 @@ def read_yaml(path: Path, expected: str = "a YAML file") -> Any:
     return {} if values is None else values
 
 
+def whole_lines(path: Path) -> list[str]:
+    """Lines of a file that a process appends to, none where it is not there yet.
+
+    A line that a kill cut short is ended first, so that it does not swallow the next one; whoever reads the lines must
+    still expect half a line.
+    """
+    if not path.exists():
+        return []
+    text = path.read_text()
+    if text and not text.endswith("\n"):
+        with path.open("a") as out:
+            out.write("\n")
+    return text.splitlines()
+
+
 def sha256_of(path: Path) -> str:
     """Hex SHA-256 of a file, read in pieces."""
     digest = hashlib.sha256()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from vadv2_core.camera import CameraRig
 from vadv2_core.errors import InputError
@@ -250,7 +251,6 @@ def test_every_backbone_gives_a_pyramid(name: str) -> None:
 
 
 def test_backbone_weights_of_a_local_directory(tmp_path: Path) -> None:
-    transformers = pytest.importorskip("transformers")
     torch.manual_seed(5)
     own = transformers.ResNetBackbone(
         transformers.ResNetConfig(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from efficientnet_lite_pytorch import EfficientNet
 
 from vadv2_core.errors import InputError
 from vadv2_perception.efficientnet_lite import EfficientNetLite0, imagenet_file, load_packaged
@@ -89,8 +90,7 @@ def test_a_cut_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_our_lite0_computes_what_the_package_computes() -> None:
-    theirs_class = pytest.importorskip("efficientnet_lite_pytorch").EfficientNet
-    theirs, ours = theirs_class.from_name("efficientnet-lite0").eval(), EfficientNetLite0().eval()
+    theirs, ours = EfficientNet.from_name("efficientnet-lite0").eval(), EfficientNetLite0().eval()
     load_packaged(ours)
     theirs.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in read_torch_file(imagenet_file()).items()})
     # 224x224 is the only size the package pads right.

@@ -13,7 +13,7 @@ from vadv2_core.geometry import arc_length
 from vadv2_core.taxonomy import LaneKind, StopControl
 from vadv2_sim.road_map import town_map
 from vadv2_sim.town import HELD_OUT_TOWNS, TOWN_NAMES, TOWNS, TRAINING_TOWNS, load_town
-from vadv2_sim.town_build import build_town, draw_town, netconvert_program
+from vadv2_sim.town_build import build_town, draw_town
 
 
 @pytest.mark.parametrize("name", TOWN_NAMES)
@@ -83,10 +83,6 @@ def test_any_net_by_path_and_bad_ones(tmp_path: Path) -> None:
 
 
 def test_sources_build_the_committed_net(tmp_path: Path) -> None:
-    try:
-        netconvert_program()
-    except InputError:
-        pytest.skip("netconvert is not installed (pip install eclipse-sumo)")
     draw_town("town_c", tmp_path)
     build_town(tmp_path)
     for part in ("net.xml", "town.nod.xml", "town.edg.xml", "town.json"):

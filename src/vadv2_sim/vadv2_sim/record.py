@@ -17,7 +17,7 @@ from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from vadv2_core.config import to_mapping
 from vadv2_core.errors import InputError
-from vadv2_core.files import read_json, write_json_atomic
+from vadv2_core.files import read_json, whole_lines, write_json_atomic
 from vadv2_core.road_map_file import save_road_map
 from vadv2_core.scene_log import SCENE_LOG_SUFFIX, LogFrame, LoggedRoute, SceneLogHeader, SceneLogWriter
 from vadv2_core.taxonomy import Weather
@@ -304,15 +304,8 @@ def _finish(folder: Path, outcome: DriveOutcome) -> DriveOutcome:
 
 def _done(folder: Path) -> dict[str, DriveOutcome]:
     """Finished drives of an earlier run: told of in drives.jsonl, and their logs are there."""
-    path = folder / "drives.jsonl"
     found: dict[str, DriveOutcome] = {}
-    if not path.exists():
-        return found
-    text = path.read_text()
-    if text and not text.endswith("\n"):
-        with path.open("a") as out:  # the line a kill cut short must not swallow the next one
-            out.write("\n")
-    for line in text.splitlines():
+    for line in whole_lines(folder / "drives.jsonl"):
         try:
             values = json.loads(line)
             order = DriveOrder(**values.pop("order"))

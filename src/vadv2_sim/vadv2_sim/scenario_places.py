@@ -22,6 +22,22 @@ def shuffled(site: Site, lanes: Iterable[Lane]) -> list[Lane]:
     return found
 
 
+def long_roads(site: Site, metres: float, suits: Callable[[Lane], bool] = lambda lane: True) -> list[Lane]:
+    """Open lanes of roads that lead on, longer than some metres, shuffled."""
+    return shuffled(
+        site,
+        (
+            lane
+            for lane in site.map.road.lanes.values()
+            if lane.kind == LaneKind.ROAD
+            and edge_of(lane.id) in site.finder.endless
+            and lane.id not in site.finder.closed
+            and float(arc_length(lane.centerline)[-1]) > metres
+            and suits(lane)
+        ),
+    )
+
+
 def connectors(site: Site, suits: Callable[[Lane], bool]) -> list[Lane]:
     """Open connectors between real roads that suit, shuffled."""
     closed = site.finder.closed

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vadv2_core.geometry import arc_length
 from vadv2_core.scene import Lane
 from vadv2_core.taxonomy import AgentIntention, Cause, EdgeCaseFlag, LaneKind
 from vadv2_sim.route_plan import edge_of
 from vadv2_sim.scenario import Placement, Scenario, ScenarioInfo, ScenarioParameter, Site
 from vadv2_sim.scenario_actors import Puppet, across, put_on_route
-from vadv2_sim.scenario_places import along, connectors, crossing_over, first_of, shuffled, through
+from vadv2_sim.scenario_places import along, connectors, crossing_over, first_of, long_roads, through
 
 if TYPE_CHECKING:
     from vadv2_sim.world import World
@@ -95,16 +94,11 @@ class Jaywalker(Scenario):
 
     def place(self, site: Site) -> Placement:
         """Midway along a road with sidewalks."""
-        roads = shuffled(
+        roads = long_roads(
             site,
-            (
-                lane
-                for lane in site.map.road.lanes.values()
-                if lane.kind == LaneKind.ROAD
-                and edge_of(lane.id) in site.finder.endless
-                and lane.id not in site.finder.closed
-                and float(arc_length(lane.centerline)[-1]) > 62.0
-                and f"{edge_of(lane.id)}_0" in site.map.road.lanes
+            62.0,
+            lambda lane: (
+                f"{edge_of(lane.id)}_0" in site.map.road.lanes
                 and site.lane(f"{edge_of(lane.id)}_0").kind == LaneKind.SIDEWALK
             ),
         )
@@ -154,18 +148,7 @@ class Cyclist(Scenario):
 
     def place(self, site: Site) -> Placement:
         """A road long enough to meet the cyclist on."""
-        roads = shuffled(
-            site,
-            (
-                lane
-                for lane in site.map.road.lanes.values()
-                if lane.kind == LaneKind.ROAD
-                and lane.speed_limit < 15.0
-                and edge_of(lane.id) in site.finder.endless
-                and lane.id not in site.finder.closed
-                and float(arc_length(lane.centerline)[-1]) > 75.0
-            ),
-        )
+        roads = long_roads(site, 75.0, lambda lane: lane.speed_limit < 15.0)
         placement = first_of(site, roads, lambda lane: along(site, lane, 8.0, 150.0, 6.0, stay=False))
         if placement is None:
             raise self._no_place(site)

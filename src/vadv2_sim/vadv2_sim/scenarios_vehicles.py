@@ -8,11 +8,11 @@ import numpy as np
 
 from vadv2_core.geometry import Array, arc_length, heading_at, point_at
 from vadv2_core.scene import Lane
-from vadv2_core.taxonomy import AgentIntention, Cause, EdgeCaseFlag, LaneKind
+from vadv2_core.taxonomy import AgentIntention, Cause, EdgeCaseFlag
 from vadv2_sim.route_plan import edge_of
 from vadv2_sim.scenario import Placement, Scenario, ScenarioInfo, ScenarioParameter, Site
 from vadv2_sim.scenario_actors import Puppet, clear_around, put_on_route, room_ahead
-from vadv2_sim.scenario_places import along, first_of, shuffled, wide_lanes
+from vadv2_sim.scenario_places import along, first_of, long_roads, wide_lanes
 
 if TYPE_CHECKING:
     from vadv2_sim.world import World
@@ -132,17 +132,7 @@ class HardBrake(Scenario):
 
     def place(self, site: Site) -> Placement:
         """A road long enough to brake on."""
-        roads = shuffled(
-            site,
-            (
-                lane
-                for lane in site.map.road.lanes.values()
-                if lane.kind == LaneKind.ROAD
-                and edge_of(lane.id) in site.finder.endless
-                and lane.id not in site.finder.closed
-                and float(arc_length(lane.centerline)[-1]) > 78.0
-            ),
-        )
+        roads = long_roads(site, 78.0)
         placement = first_of(site, roads, lambda lane: along(site, lane, 6.0, 110.0, min(9.0, lane.speed_limit)))
         if placement is None:
             raise self._no_place(site)
@@ -207,17 +197,7 @@ class WrongWay(Scenario):
                 return None
             return along(site, lane, 4.0, 120.0, 7.0)
 
-        roads = shuffled(
-            site,
-            (
-                lane
-                for lane in site.map.road.lanes.values()
-                if lane.kind == LaneKind.ROAD
-                and edge_of(lane.id) in site.finder.endless
-                and lane.id not in site.finder.closed
-                and float(arc_length(lane.centerline)[-1]) > 76.0
-            ),
-        )
+        roads = long_roads(site, 76.0)
         placement = first_of(site, roads, build)
         if placement is None:
             raise self._no_place(site)

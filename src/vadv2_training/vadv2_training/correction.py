@@ -18,7 +18,7 @@ from typing import Any
 
 from vadv2_core.config import parameter, to_mapping, validate
 from vadv2_core.errors import InputError
-from vadv2_core.files import read_json, sha256_of, write_json_atomic
+from vadv2_core.files import read_json, sha256_of, whole_lines, write_json_atomic
 from vadv2_core.road_map_file import save_road_map
 from vadv2_sim.record import DriveOrder, plan_recording
 from vadv2_sim.road_map import town_map
@@ -232,15 +232,8 @@ def _driven(
 
 def _earlier(recording: Path) -> dict[str, Outcome]:
     """Outcomes that an earlier run wrote down whole."""
-    path = recording / OUTCOMES_FILE
     found: dict[str, Outcome] = {}
-    if not path.exists():
-        return found
-    text = path.read_text()
-    if text and not text.endswith("\n"):
-        with path.open("a") as out:  # the line a kill cut short must not swallow the next one
-            out.write("\n")
-    for line in text.splitlines():
+    for line in whole_lines(recording / OUTCOMES_FILE):
         try:
             values = json.loads(line)
             order = DriveOrder(**values.pop("order"))
