@@ -1,14 +1,20 @@
 """Closed-loop correction: the model drives, the expert's plan at every frame is what is learned."""
 
+import multiprocessing
+import os
+
 import numpy as np
 import pytest
+from pebble import ProcessPool
 
 from vadv2_core.errors import InputError
 from vadv2_core.geometry import Pose2
 from vadv2_core.scene_log import SceneLog
 from vadv2_core.trajectory import Trajectory
+from vadv2_sim.record import DriveOrder
+from vadv2_training import correction
 from vadv2_training.corrected_drive import is_drivable, plan_distance
-from vadv2_training.correction import CorrectionConfig, correct
+from vadv2_training.correction import CorrectionConfig, Outcome, correct
 from vadv2_training.drives import load_drive, town_maps
 from vadv2_training.driving_frames import Offset, frame_arrays, future_of, times_of
 from vadv2_training.expert_plans import expert_future, plans_path, read_expert_plans, write_expert_plans
@@ -111,3 +117,9 @@ def test_a_corrected_drive_is_a_recording_and_is_driven_once(tmp_path):
     assert again == outcome and path.stat().st_mtime_ns == before
     with pytest.raises(InputError, match="another model or other arguments"):
         next(correct(None, tmp_path, ["town_a"], 1, 78, config=config, scenarios=["free"]))
+
+
+def test_a_drive_whose_process_dies_is_left_out():
+    order = DriveOrder("town_a", "free", 7)
+    with ProcessPool(1, context=multiprocessing.get_context("spawn")) as pool:
+        assert correction._result(order, pool.schedule(os._exit, args=(3,))) == Outcome(order, 0.0, "crashed")

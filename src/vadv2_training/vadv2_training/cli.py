@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vadv2_training.cli_parts import ablate, correct, curves, recorded
+from vadv2_training.cli_parts import ablate, correct, curves, recorded, release
 
 STAGES = {1: "correct", 2: "language", 3: "joint"}
 """Last step of a recipe's each stage."""
@@ -21,6 +21,7 @@ def register(app: typer.Typer) -> None:
     group.command("correct")(correct)
     group.command("ablate")(ablate)
     group.command("curves")(curves)
+    group.command("release")(release)
     app.add_typer(group, name="train")
 
 

@@ -285,3 +285,34 @@ def curves(
             f"{stage}: {int(total.steps[-1])} steps, {total.name} {total.values[0]:.3g} to {total.values[-1]:.3g}"
         )
     typer.echo(str(out))
+
+
+def release(
+    results: Annotated[list[Path], typer.Option(help="What `vadv2 eval … --json` wrote; repeatable, later ones win.")],
+    meant_for: Annotated[str, typer.Option(help="The conditions it is meant for, for the card.")],
+    limit: Annotated[list[str], typer.Option(help="What it cannot do, for the card; repeatable.")],
+    command: Annotated[list[str], typer.Option(help="Command that printed the results; repeatable.")],
+    out: Annotated[Path, typer.Option(help="Folder of the training run.")] = Path("out/train"),
+    to: Annotated[Path, typer.Option(help="Where it is shipped from.")] = Path("models/tiny"),
+) -> None:
+    """Ship a trained model: parts, hashes, results and a card; refused below a gate or above 40 MB.
+
+    Example: ./vadv2 train release --results out/cl.json --meant-for "the simulator's towns by day" --limit "no snow"
+    --command "./vadv2 eval closed-loop --driver model --model out/train/model --split test --seeds 100"
+    """
+    from vadv2_core.files import read_json
+    from vadv2_training.release import release as ship
+
+    steps = {name: cost for name, cost in read_json(out / "journal.json").items() if "memory_mb" in cost}
+    made: dict[str, Any] = {}
+    for cost in steps.values():
+        made |= {key: value for key, value in cost["facts"].items() if not isinstance(value, dict)}
+    facts = {
+        "meant_for": meant_for,
+        "made": made,
+        "command": f"./vadv2 train --recipe tiny-cpu --out {out}",
+        "steps": steps,
+        "evaluation": command,
+        "limits": limit,
+    }
+    typer.echo(f"released: {ship(out / 'model', to, tuple(results), facts)}")

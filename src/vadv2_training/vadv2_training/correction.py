@@ -8,6 +8,7 @@ with the expert's plans beside each log (`vadv2_training.expert_plans`).
 from __future__ import annotations
 
 import json
+import logging
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,8 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
+
+from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from vadv2_core.config import parameter, to_mapping, validate
 from vadv2_core.errors import InputError
@@ -26,6 +29,7 @@ from vadv2_sim.town import load_town
 from vadv2_training.drives import HELD_OUT_TOWNS
 
 OUTCOMES_FILE, ORDER_FILE = "drives.jsonl", "recording.json"
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,8 @@ class Outcome:
     Attributes:
         order: Which drive.
         seconds: Driven, s.
-        reason: Why it ended: goal, time, collision, stuck, cpu; ``no_place`` where the town has none.
+        reason: Why it ended: goal, time, collision, stuck, cpu; ``no_place`` where the town has none;
+            ``crashed`` where the process died.
         findings: Where the model went wrong, in order.
         model_share: Share of frames at which the model had the wheel.
         disagreement: Mean over the model's plans of their largest distance from the expert's within 2 s, m; None
@@ -221,13 +226,23 @@ def _driven(
     jobs = [(order, str(recording)) for order in orders]
     if not jobs:
         return
-    if workers <= 1:
-        _begin(model, rig, config)
-        yield from map(_work, jobs)
-        return
     context = multiprocessing.get_context("spawn")
-    with context.Pool(workers, _begin, (model, rig, config), maxtasksperchild=20) as pool:
-        yield from pool.imap(_work, jobs)
+    # SUMO may take a process with it: a pool that waits for the dead one would wait for ever.
+    with ProcessPool(
+        max(workers, 1), max_tasks=20, initializer=_begin, initargs=(model, rig, config), context=context
+    ) as pool:
+        futures = [pool.schedule(_work, args=(job,)) for job in jobs]
+        yield from (_result(order, future) for order, future in zip(orders, futures, strict=True))
+
+
+def _result(order: DriveOrder, future: ProcessFuture[Outcome]) -> Outcome:
+    """What came of a drive; one whose process died has no log, and is not driven again."""
+    try:
+        outcome: Outcome = future.result()
+    except ProcessExpired as error:
+        _LOG.warning("%s: the process that drove it died (%s); the drive is left out", order.file, error)
+        return Outcome(order, 0.0, "crashed")
+    return outcome
 
 
 def _earlier(recording: Path) -> dict[str, Outcome]:
