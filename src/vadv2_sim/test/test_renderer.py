@@ -1,12 +1,11 @@
 """The renderer against geometry that is known: a hand-made road, boxes where they were put, lamps that differ."""
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from two_processes import assert_equal_digests
 
 from vadv2_core.camera import CameraModel, CameraRig, load_rig
 from vadv2_core.command import DrivingCommand
@@ -292,11 +291,4 @@ print(digest.hexdigest())
 
 
 def test_drive_and_pictures_have_equal_sha256_in_two_processes() -> None:
-    digests = [
-        subprocess.run(
-            [sys.executable, "-c", _HASH], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed}
-        ).stdout.strip()
-        for seed in ("1", "2")
-    ]
-    assert len(digests[0]) == 64
-    assert digests[0] == digests[1]
+    assert_equal_digests(_HASH)

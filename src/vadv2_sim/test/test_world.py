@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
+from two_processes import assert_equal_digests
 
 from vadv2_core.drive import VehicleCommand
 from vadv2_core.errors import InputError
@@ -36,14 +34,7 @@ print(digest.hexdigest())
 
 
 def test_same_seed_same_states_in_two_processes() -> None:
-    digests = [
-        subprocess.run(
-            [sys.executable, "-c", _HASH], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed}
-        ).stdout.strip()
-        for seed in ("1", "2")
-    ]
-    assert len(digests[0]) == 64
-    assert digests[0] == digests[1]
+    assert_equal_digests(_HASH)
 
 
 def test_another_seed_is_another_drive() -> None:
