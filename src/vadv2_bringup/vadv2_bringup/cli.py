@@ -7,7 +7,10 @@ commands import what they need when they run.
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 import sys
+from types import FrameType
 
 import typer
 
@@ -37,6 +40,8 @@ COMMANDS = (
 _USAGE_ERROR: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 """Whichever click typer brings along, this is what it raises for an argument it refuses."""
 
+_WORDS = "vadv2: interrupted\n"
+
 
 def build_app() -> typer.Typer:
     """The program with the commands of every package."""
@@ -60,15 +65,19 @@ def build_app() -> typer.Typer:
     return app
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, app: typer.Typer | None = None) -> int:
     """Run the command line.
+
+    Args:
+        arguments: The words after the program's name; this process's own by default.
+        app: What `build_app` made, where that is done already.
 
     Returns:
         The exit status: 0, `EXIT_BAD_INPUT` for input a user can mend (after one line on standard error), or the
         command's own.
     """
     try:
-        status = build_app()(args=arguments, standalone_mode=False)
+        status = (app or build_app())(args=arguments, standalone_mode=False)
     except InputError as error:
         sys.stderr.write(f"vadv2: {error}\n")
         return EXIT_BAD_INPUT
@@ -78,9 +87,40 @@ def main(arguments: list[str] | None = None) -> int:
     except (typer.Abort, KeyboardInterrupt):
         status = INTERRUPTED
     if status == INTERRUPTED:
-        sys.stderr.write("vadv2: interrupted\n")
+        sys.stderr.write(_WORDS)
     return int(status or 0)
 
 
+def _leave(number: int, frame: FrameType | None) -> None:
+    # At once: unwinding through a half-made import prints tracebacks, and there is nothing to clean up yet.
+    os.write(2, _WORDS.encode())
+    os._exit(INTERRUPTED)
+
+
+class _Interruption(KeyboardInterrupt):
+    # Python ends itself by the signal where a bare KeyboardInterrupt once left `exec`, as every dataclass is made by,
+    # though it was caught later: the status would not be ours.
+    pass
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise _Interruption
+
+
+def run() -> int:
+    """The process of the command line: as `main`, and a Ctrl-C ends it with one line from its first moment on.
+
+    ``./vadv2`` starts it with SIGINT held back, so that none strikes while Python itself starts.
+    """
+    interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if interruptible:
+        signal.signal(signal.SIGINT, _leave)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    app = build_app()
+    if interruptible:
+        signal.signal(signal.SIGINT, _interrupt)
+    return main(app=app)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())
