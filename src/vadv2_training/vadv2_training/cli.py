@@ -35,7 +35,9 @@ def train(
     ] = Path("out/train"),
     until: Annotated[
         str,
-        typer.Option(help="Last step: record, cache, driving, planning, correct, perceive, language, embed, joint."),
+        typer.Option(
+            help="Last step: record, cache, driving, perception, planning, correct, perceive, language, embed, joint."
+        ),
     ] = "joint",
     stage: Annotated[int, typer.Option(help="1, 2 or 3: up to its end; 0 for --until.", min=0, max=3)] = 0,
     vlm: Annotated[
@@ -51,6 +53,7 @@ def train(
     ] = None,
     hours: Annotated[float, typer.Option(help="Hours of expert driving; 0 for the recipe's own.", min=0.0)] = 0.0,
     driving_steps: Annotated[int, typer.Option(help="Steps of stage 1; 0 for the recipe's own.", min=0)] = 0,
+    perception_steps: Annotated[int, typer.Option(help="Steps of perception alone; 0 for the recipe's own.", min=0)] = 0,
     planning_steps: Annotated[int, typer.Option(help="Steps of the planner alone; 0 for the recipe's own.", min=0)] = 0,
     language_steps: Annotated[int, typer.Option(help="Steps of stage 2; 0 for the recipe's own.", min=0)] = 0,
     joint_steps: Annotated[int, typer.Option(help="Steps of stage 3; 0 for the recipe's own.", min=0)] = 0,
@@ -92,6 +95,7 @@ def train(
     chosen = RECIPES[recipe]
     for name, steps in (
         ("driving", driving_steps),
+        ("perception", perception_steps),
         ("planning", planning_steps),
         ("language", language_steps),
         ("joint", joint_steps),

@@ -18,6 +18,7 @@ from vadv2_perception.rays import token_intrinsics
 from vadv2_planner.batch import PlannerBatch
 from vadv2_planner.networks import PlannerNetwork
 from vadv2_training.frame_store import FEATURE_NAMES, FrameStore
+from vadv2_training.liveliness import lively_windows
 from vadv2_training.losses import PlannerTargets, PlanningLossConfig, QueryLossConfig, planning_losses, query_losses
 
 SCENE_KEYS = (*FEATURE_NAMES, "k", "t_base_camera", "camera_valid", "pose", "aux", "stamps")
@@ -268,6 +269,26 @@ class DrivingModule(nn.Module):
         return {**terms, "total": total}
 
 
+class PerceptionModule(nn.Module):
+    """Perception after its backbone with the losses of its scene queries alone; costs about half of `DrivingModule`.
+
+    Args:
+        scene: Perception; its backbone is not run.
+        queries: Weights of the scene queries' terms.
+        history_dropout: Probability that a frame is seen without its past.
+    """
+
+    def __init__(self, scene: SceneModel, queries: QueryLossConfig, history_dropout: float = 0.15) -> None:
+        super().__init__()
+        self.scene, self.queries, self.history_dropout = scene, queries, history_dropout
+
+    def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Losses by name, ``total`` their sum; keys of the batch are `TRAINING_KEYS`, (windows, frames, ...)."""
+        seen = see(self.scene, batch, self.history_dropout)
+        with torch.autocast(batch["k"].device.type, enabled=False):
+            return query_losses(seen.output.answers, seen.output.lamps, flat(batch), self.queries)
+
+
 class DrivingTask:
     """Windows of a frame store as a training task.
 
@@ -276,14 +297,15 @@ class DrivingTask:
         store: Cached frames.
     """
 
-    def __init__(self, module: DrivingModule, store: FrameStore) -> None:
+    def __init__(self, module: nn.Module, store: FrameStore) -> None:
         self.module: nn.Module = module
         self.store = store
+        self.windows = lively_windows(store)
 
     def __len__(self) -> int:
-        return len(self.store)
+        return len(self.windows)
 
     def batch(self, indices: Tensor) -> dict[str, Tensor]:
         """The windows of these indices."""
-        windows = [self.store.windows[int(i)] for i in indices]
+        windows = [self.windows[int(i)] for i in indices]
         return self.store.batch(windows, TRAINING_KEYS)

@@ -24,6 +24,7 @@ from vadv2_training.stages import (
     train_driving,
     train_joint,
     train_language,
+    train_perception,
     train_planning,
 )
 
@@ -84,6 +85,10 @@ def make_model(
         config = seeded(recipe.driving)
         train_driving(store(), model, recipe.architecture, config, model_id, told("driving", config.steps), recipe.seed)
 
+    def run_perception() -> None:
+        config = seeded(recipe.perception)
+        train_perception(store(), model, config, model_id, told("perception", config.steps))
+
     def run_perceive() -> None:
         frames_ = store()
         perceive_store(frames_, model, slots, told("perceive", len(frames_.names)))
@@ -124,6 +129,7 @@ def make_model(
         run_record,
         run_cache,
         run_driving,
+        run_perception,
         run_planning,
         run_correct,
         run_perceive,

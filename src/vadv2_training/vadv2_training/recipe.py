@@ -40,7 +40,10 @@ class Recipe:
     workers: int = parameter(2, "Processes that record and render.", minimum=1, maximum=256)
     seed: int = parameter(1, "Of drives, weights and order.", minimum=0, maximum=2**31 - 1)
     driving: OptimizationConfig = field(
-        default_factory=lambda: OptimizationConfig(steps=6000, batch_size=4, learning_rate=6e-4, warmup_steps=200)
+        default_factory=lambda: OptimizationConfig(steps=1800, batch_size=4, learning_rate=6e-4, warmup_steps=180)
+    )
+    perception: OptimizationConfig = field(
+        default_factory=lambda: OptimizationConfig(steps=4000, batch_size=4, learning_rate=6e-4, warmup_steps=100)
     )
     planning: OptimizationConfig = field(
         default_factory=lambda: OptimizationConfig(steps=4000, batch_size=32, learning_rate=1e-3, warmup_steps=100)
@@ -65,6 +68,7 @@ RECIPES: dict[str, Recipe] = {
         variants=2,
         workers=16,
         driving=OptimizationConfig(steps=60_000, batch_size=64, learning_rate=1e-3, warmup_steps=1000),
+        perception=OptimizationConfig(steps=60_000, batch_size=64, learning_rate=1e-3, warmup_steps=500),
         planning=OptimizationConfig(steps=60_000, batch_size=256, learning_rate=1e-3, warmup_steps=500),
         language=OptimizationConfig(steps=40_000, batch_size=128, learning_rate=1e-3, warmup_steps=1000),
         joint=OptimizationConfig(steps=20_000, batch_size=256, learning_rate=3e-4, warmup_steps=500),
@@ -91,6 +95,7 @@ _DECIDES: dict[str, tuple[str, ...]] = {
     "record": ("hours", "seed"),
     "cache": ("variants", "architecture"),
     "driving": ("window", "driving"),
+    "perception": ("perception",),
     "planning": ("planning",),
     "correct": ("corrections", "correction_drives"),
     "perceive": (),

@@ -17,9 +17,10 @@ from vadv2_perception.model import SceneModel
 from vadv2_planner.anchors import AnchorSet, make_anchors, save_anchors
 from vadv2_planner.config import ARCHITECTURES as PLANNERS
 from vadv2_planner.registry import Belongings, load_network, make_network, save_planner
-from vadv2_training.driving_module import DrivingModule, DrivingTask
+from vadv2_training.driving_module import DrivingModule, DrivingTask, PerceptionModule
 from vadv2_training.frame_store import FrameStore, Window
 from vadv2_training.language_task import LanguageModule, LanguageTask
+from vadv2_training.liveliness import lively_rows
 from vadv2_training.losses import STAGES, PlanningLossConfig, QueryLossConfig, trains
 from vadv2_training.novelty_calibration import calibrate_novelty
 from vadv2_training.optimization import OptimizationConfig
@@ -71,6 +72,28 @@ def train_driving(
     calibrate_novelty(scene, store)
     saved = save_encoder(out / "perception", scene, model_id)
     save_planner(out / "planner", "truncated_diffusion", planner, model_id, Belongings(encoder_hash=saved.sha256))
+    return result
+
+
+def train_perception(
+    store: FrameStore,
+    model: Path,
+    config: OptimizationConfig,
+    model_id: str,
+    on_step: OnStep,
+    stop_after: float | None = None,
+) -> TrainingResult:
+    """Perception alone, from its own weights, on what the scene queries are asked: half of a driving step's cost."""
+    scene = load_encoder(model / "perception").model
+    trains(scene, STAGES[1]["perception"])
+    module = PerceptionModule(scene, QueryLossConfig())
+    module.train()
+    facts = {"stage": "perception", "frames": len(store)}
+    task = DrivingTask(module, store)
+    result = train(task, config, model / "run-perception", facts=facts, on_step=on_step, stop_after=stop_after)
+    if result.steps == config.steps:
+        calibrate_novelty(scene, store)
+        save_encoder(model / "perception", scene, model_id)
     return result
 
 
@@ -160,7 +183,7 @@ class ReasonedDrivingTask(DrivingTask):
 
     def batch(self, indices: torch.Tensor) -> dict[str, torch.Tensor]:
         """The windows of these indices, each frame with an embedding of its own past."""
-        windows = [self.store.windows[int(index)] for index in indices]
+        windows = [self.windows[int(index)] for index in indices]
         told = [
             _as_it_arrives(self._embeddings[w.shard], frame)
             for w in windows
@@ -220,6 +243,7 @@ def train_planning(
     trains(planner, STAGES[1]["planner"])
     module = PlannerModule(planner, PlanningLossConfig(), VehicleConfig())
     frames = seen_frames(store, encoder, seen)
+    frames = replace(frames, rows=lively_rows(store, frames.rows))
     facts = {"stage": "planning", "frames": len(frames.rows), "encoder": encoder.encoder_hash}
     task = PlannerTask(module, frames)
     result = _fit_planner(task, module, model, f"run-planning-{round_}", config, facts, on_step, stop_after)
@@ -248,6 +272,7 @@ def train_joint(
     reasoner = load_vlm(model / "vlm")
     module = PlannerModule(planner, PlanningLossConfig(), VehicleConfig())
     frames = seen_frames(store, encoder, seen)
+    frames = replace(frames, rows=lively_rows(store, frames.rows))
     facts = {"stage": 3, "frames": len(frames.rows), "encoder": encoder.encoder_hash, "vlm": reasoner.model_id}
     task = ReasonedPlannerTask(module, frames, embeddings)
     result = _fit_planner(task, module, model, "run-joint", config, facts, on_step, stop_after)

@@ -1,0 +1,57 @@
+"""Which frames of a store are worth a step: an expert that waits at a red light sees the same for half a minute.
+
+A quarter of its frames are like that. Taken as they come they teach that what stands goes on standing, whatever the
+light shows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vadv2_training.frame_store import FrameStore, Window
+
+STANDING_SPEED = 0.3
+"""m/s, below which the ego stands."""
+STAYING = 1.0
+"""m that a future of 3 s may cover and still be a staying one."""
+KEEP_EVERY = 4
+"""Of the frames or windows in which the ego stands and stays, one in so many is used."""
+LONGEST = 20.0
+"""s of one stay that are used; who stands longer waits for what may never come, and is no example."""
+_SPEED_SCALE = 10.0
+_SOON = 29
+
+
+def staying(store: FrameStore, shard: int) -> NDArray[np.bool_]:
+    """(frames,) whether the ego stands and will for 3 s, or until the drive ends."""
+    rows = store.read(Window(shard, 0, store.count(shard)), ("ego", "future", "future_known"))
+    known = rows["future_known"][:, _SOON].numpy() > 0
+    moved = rows["future"][:, _SOON, :2].norm(dim=-1).numpy() > STAYING
+    stands = rows["ego"][:, 0].numpy() * _SPEED_SCALE < STANDING_SPEED
+    return np.asarray(stands & ~(known & moved))
+
+
+def _worth(store: FrameStore, shard: int) -> NDArray[np.bool_]:
+    """(frames,) False for what is to be left out of a shard."""
+    still = staying(store, shard)
+    stamps = store.read(Window(shard, 0, len(still)), ("stamps",))["stamps"].numpy()
+    worth = np.ones(len(still), dtype=bool)
+    begun = 0
+    for i in range(1, len(still)):
+        begun = begun if still[i] and still[i - 1] else i
+        age = (int(stamps[i]) - int(stamps[begun])) * 1e-9
+        worth[i] = not still[i] or ((i - begun) % KEEP_EVERY == 0 and age <= LONGEST)
+    return worth
+
+
+def lively_windows(store: FrameStore) -> list[Window]:
+    """The store's windows, in order, without those of whose frames three quarters are left out."""
+    worth = [_worth(store, shard) for shard in range(len(store.names))]
+    return [w for w in store.windows if worth[w.shard][w.start : w.start + w.count].mean() > 0.25]
+
+
+def lively_rows(store: FrameStore, rows: tuple[tuple[int, int, int], ...]) -> tuple[tuple[int, int, int], ...]:
+    """Likewise single frames: (shard, frame, place) of a `SeenStore`."""
+    worth = [_worth(store, shard) for shard in range(len(store.names))]
+    return tuple(row for row in rows if worth[row[0]][row[1]])
