@@ -75,6 +75,7 @@ class Driver:
         route: Route | None = None,
         *,
         reason: bool | None = None,
+        told: Callable[[SceneTokens], ReasoningEmbedding] | None = None,
     ) -> DriverOutput:
         """Drive one frame.
 
@@ -84,6 +85,7 @@ class Driver:
             command: What is asked of the ego.
             route: The way ahead, where there is one.
             reason: Say the reasoning in words for this frame; by default every `DriverConfig.reason_every` frames.
+            told: Gives the planner an embedding in place of the reasoner's own, as an evaluation of its worth does.
 
         Returns:
             Every stage's answer, all with the frame's stamp.
@@ -100,6 +102,8 @@ class Driver:
             tokens = self._timed(timings, "perception", lambda: self.encoder.encode(frame, ego))
             if self.reasoner is not None:
                 embedding, reasoning = self._timed(timings, "vlm", lambda: self._reason(tokens, command, reason))
+            if told is not None:
+                embedding = told(tokens)
         self._frames += 1
         rationale = self._rationale(stamp)
         candidates = self._timed(

@@ -130,6 +130,12 @@ def closed_loop(
     ] = 1.0,
     models: Annotated[Path, typer.Option(help="Folder of model directories.")] = Path("models"),
     rig: Annotated[Path, typer.Option(help="Camera rig file.")] = Path("config/rig/surround6.yaml"),
+    reasoning: Annotated[
+        str, typer.Option(help="What the planner is told: on (its reasoner's own), off, shuffled, true.")
+    ] = "on",
+    scenes: Annotated[
+        Path | None, typer.Option(help="Folder of an `eval scenes` run of this model, for shuffled reasonings.")
+    ] = None,
     report: Annotated[Path | None, typer.Option(help="Write report.html and pictures of failures here.")] = None,
     ray: Annotated[str, typer.Option(help="Address of a Ray cluster, or local; empty for processes.")] = "",
 ) -> None:
@@ -151,7 +157,7 @@ def closed_loop(
     pictures = str(report / "pictures") if report is not None else ""
     plan = ClosedLoopPlan(
         tuple(driver), split, seeds, tuple(scenario or ()), seconds, str(models), str(rig), pictures,
-        model, pace_of(plan_hz, words_every),
+        model, pace_of(plan_hz, words_every), reasoning, str(scenes / "embeddings" if scenes else ""),
     )  # fmt: skip
     result = evaluate(plan, ResultStore(store or beside), workers=workers, ray_address=ray)
     typer.echo(text_table(result))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from vadv2_core.trajectory import Trajectory
 from vadv2_eval.closed_loop.commands import TEXT_SCENARIO, HeldOutWords, command_outcomes
 from vadv2_eval.closed_loop.encounters import red_light_encounters
 from vadv2_eval.closed_loop.scores import drive_score, infraction_of
+from vadv2_eval.closed_loop.told import ShuffledTeller, Teller, TrueTeller
 from vadv2_eval.closed_loop.trace import DriveEventRecord, DriveTrace, motion_of, time_to_collision, traffic_speed
 from vadv2_eval.closed_loop.wheels import (
     PLAN_EVERY,
@@ -57,6 +58,8 @@ class DriveOrder:
         pictures: Folder for the picture of what went wrong; empty for none.
         model: Model directory of the driver ``model``; empty for the default system.
         plan_every, words_every: The stack's `vadv2_eval.closed_loop.wheels.Pace`, steps of 0.1 s.
+        reasoning: What the planner is told, one of `vadv2_eval.closed_loop.told.REASONINGS`.
+        embeddings: Folder of the shuffled ones.
     """
 
     driver: str
@@ -70,6 +73,8 @@ class DriveOrder:
     model: str = ""
     plan_every: int = 1
     words_every: int = 10
+    reasoning: str = "on"
+    embeddings: str = ""
 
     @property
     def key(self) -> str:
@@ -118,7 +123,17 @@ def _wheel(order: DriveOrder, world: Any) -> Wheel:
         return SceneWheel(order.driver, world.road, vehicle)
     config = driver_config(order.driver, vehicle, Path(order.models), order.model)
     words = HeldOutWords(order.seed) if order.scenario == TEXT_SCENARIO else None
-    return StackWheel(config, world.road, Path(order.rig), Pace(order.plan_every, order.words_every), words)
+    if order.reasoning == "off":
+        config = replace(config, use_vlm=False)
+
+    def teller(reasoner: Any, renderer: Any) -> Teller:
+        if order.reasoning == "true":
+            return TrueTeller(reasoner, renderer, world.road, vehicle)
+        return ShuffledTeller(Path(order.embeddings), reasoner.model_id, order.town, order.seed)
+
+    tellers = teller if order.reasoning in ("shuffled", "true") else None
+    pace = Pace(order.plan_every, order.words_every)
+    return StackWheel(config, world.road, Path(order.rig), pace, words, tellers)
 
 
 def _drive(world: Any, wheel: Wheel, scene: Scene) -> _Course:

@@ -13,6 +13,7 @@ from vadv2_core.errors import InputError
 from vadv2_eval.closed_loop.drive import NO_PLACE, PDMS_NAME, DriveOrder
 from vadv2_eval.closed_loop.scores import PENALTIES, take_over_rate
 from vadv2_eval.closed_loop.table import TABLE_CONVENTIONS, drive_table, planner_cpu_hz, planner_hz, stage_medians
+from vadv2_eval.closed_loop.told import REASONINGS
 from vadv2_eval.closed_loop.wheels import Pace, check_driver, drives_by_scene
 from vadv2_eval.intervals import mean_interval, rate_interval
 from vadv2_eval.jobs import Job, ResultStore, run_jobs
@@ -50,6 +51,8 @@ class ClosedLoopPlan:
         pictures: Folder for pictures of failures; empty for none.
         model: Model directory of the driver ``model``; empty for the default system.
         pace: How often the stack plans and speaks.
+        reasoning: What the planner of the stack is told, one of `vadv2_eval.closed_loop.told.REASONINGS`.
+        embeddings: Folder of the shuffled ones.
     """
 
     drivers: tuple[str, ...]
@@ -62,6 +65,8 @@ class ClosedLoopPlan:
     pictures: str = ""
     model: str = ""
     pace: Pace = field(default_factory=Pace)
+    reasoning: str = "on"
+    embeddings: str = ""
 
     def orders(self, driver: str) -> Iterator[DriveOrder]:
         """Orders without end, round-robin over town x scenario; the same for every driver.
@@ -82,7 +87,7 @@ class ClosedLoopPlan:
             town, scenario = towns[(place + turn) % len(towns)], scenarios[place]
             yield DriveOrder(
                 driver, town, scenario, seed + index, self.seconds, self.models, self.rig, self.pictures,
-                self.model, self.pace.plan, self.pace.words,
+                self.model, self.pace.plan, self.pace.words, self.reasoning, self.embeddings,
             )  # fmt: skip
             index += 1
 
@@ -123,6 +128,8 @@ def fingerprint(plan: ClosedLoopPlan, driver: str = "model") -> str:
     digest.update(f"{plan.pace}".encode())
     if driver in RULES:
         return digest.hexdigest()[:8]
+    if plan.reasoning != "on":
+        digest.update(plan.reasoning.encode())
     rig, models = Path(plan.rig), Path(plan.model or plan.models)
     if rig.is_file():
         digest.update(rig.read_bytes())
@@ -142,6 +149,10 @@ def evaluate(plan: ClosedLoopPlan, store: ResultStore, *, workers: int, ray_addr
     """
     if plan.drives < 1:
         raise InputError(f"{plan.drives} drives", "--seeds", "at least 1")
+    if plan.reasoning not in REASONINGS:
+        raise InputError(f"reasoning {plan.reasoning!r} is unknown", "--reasoning", "one of " + ", ".join(REASONINGS))
+    if plan.reasoning == "shuffled" and not plan.embeddings:
+        raise InputError("shuffled without --scenes", "--reasoning", "the folder of an `eval scenes` run of this model")
     for driver in plan.drivers:
         check_driver(driver, Path(plan.models), plan.model)
     marks = {driver: fingerprint(plan, driver) for driver in plan.drivers}
@@ -161,6 +172,7 @@ def evaluate(plan: ClosedLoopPlan, store: ResultStore, *, workers: int, ray_addr
             "take_overs_per_km": "fall-backs into a soft or emergency stop, and at-fault collisions",
             **TABLE_CONVENTIONS,
         },
+        "told": plan.reasoning,
         "pace": {"plan_hz": 10.0 / plan.pace.plan, "words_every_s": 0.1 * plan.pace.words},
     }
     # The keys of the first driver stand at the top, those of all of them below ``drivers``.

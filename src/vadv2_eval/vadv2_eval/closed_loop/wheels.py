@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ from vadv2_core.trajectory import Trajectory, TrajectoryCandidates
 from vadv2_core.vehicle import VehicleConfig
 from vadv2_eval.closed_loop.commands import HeldOutWords
 from vadv2_eval.closed_loop.kept_parts import fresh_driver, kept_renderer
+from vadv2_eval.closed_loop.told import Teller
 
 FRAME_CPU = "frame_cpu"
 """Timing of a whole frame without words (perception, embedding, planner, control) in processor time, which other work
@@ -124,14 +126,25 @@ class StackWheel:
         rig: Rig file.
         pace: How often it plans and speaks.
         words: Says commands in held-out words, and hides the route; None hands both on as they are.
+        tellers: Makes who tells the planner what to think, from the reasoner and the renderer; None for the reasoner.
     """
 
-    def __init__(self, config: Any, road: RoadMap, rig: Path, pace: Pace, words: HeldOutWords | None = None) -> None:
+    def __init__(
+        self,
+        config: Any,
+        road: RoadMap,
+        rig: Path,
+        pace: Pace,
+        words: HeldOutWords | None = None,
+        tellers: Callable[[Any, Any], Teller] | None = None,
+    ) -> None:
         self._driver = fresh_driver(config)
         pictures = self._driver.planner.needs_pictures
         self.model_id = self._driver.model_id if pictures else self._driver.planner.model_id
         self._renderer: Any = kept_renderer(road, rig, config.vehicle) if pictures else None
         self._pace, self._words = pace, words
+        reasons = tellers is not None and self._renderer is not None and self._driver.reasoner is not None
+        self._teller = tellers(self._driver.reasoner, self._renderer) if reasons and tellers else None
         self._step = -1
 
     @property
@@ -149,7 +162,9 @@ class StackWheel:
         asked, route = (scene.command, scene.route) if self._words is None else (self._words.say(scene.command), None)
         speak = bool(self._pace.words) and self._step % self._pace.words == 0
         began = time.process_time()
-        said = self._driver.step(frame, scene.ego, asked, route, reason=speak)
+        teller = self._teller
+        told = None if teller is None else lambda tokens: teller.tell(scene, tokens)
+        said = self._driver.step(frame, scene.ego, asked, route, reason=speak, told=told)
         timings = dict(said.timings)
         if said.reasoning is None:
             timings[FRAME_CPU] = 1e3 * (time.process_time() - began)

@@ -13,8 +13,10 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
+from vadv2_core.decision import Decision
 from vadv2_core.errors import InputError
 from vadv2_core.files import read_json, write_bytes_atomic
+from vadv2_core.scene import RoadMap, Scene
 from vadv2_core.vehicle import VehicleConfig
 from vadv2_eval.closed_loop.kept_parts import fresh_driver, kept_renderer
 from vadv2_eval.closed_loop.wheels import driver_config
@@ -130,7 +132,8 @@ def embed_scenes(argument: dict[str, Any]) -> dict[str, Any]:
         scene = drive.log.scenes[index]
         tokens, visible = load_tokens(token_path(Path(argument["tokens"]), log, index), scene.ego)
         rows["said"].append(driver.reasoner.embed(tokens, scene.command).embedding)
-        rows["true"].append(true_embedding(driver.reasoner, tokens, drive, index, visible))
+        decision, road = drive.decisions[index], drive.log.road
+        rows["true"].append(true_embedding(driver.reasoner, tokens, scene, decision, road, visible))
     arrays = {name: np.stack(values).astype(np.float32) for name, values in rows.items()}
     arrays["index"] = np.array(argument["indices"], dtype=np.int64)
     write_bytes_atomic(embedding_path(Path(argument["folder"]), log), save(arrays))
@@ -139,7 +142,7 @@ def embed_scenes(argument: dict[str, Any]) -> dict[str, Any]:
 
 @torch.inference_mode()
 def true_embedding(
-    reasoner: Any, tokens: Any, drive: RecordedDrive, index: int, visible: Visible
+    reasoner: Any, tokens: Any, scene: Scene, decision: Decision | None, road: RoadMap, visible: Visible
 ) -> NDArray[np.float32]:
     """The reasoner's hidden state once it has said what the narrator says, as a perfect one would.
 
@@ -151,8 +154,7 @@ def true_embedding(
     from vadv2_vlm.model import normalise
     from vadv2_vlm.samples import ReasoningTruth, training_text
 
-    scene, decision = drive.log.scenes[index], drive.decisions[index]
-    said = Narrator(drive.log.road).narrate(scene, decision, Visibility(*visible))
+    said = Narrator(road).narrate(scene, decision, Visibility(*visible))
     state = reasoner.begin(tokens, scene.command)
     intent, described, trace = (in_usual_words(t) for t in (said.intent_text, said.scene_text, said.trace_text))
     truth = ReasoningTruth(scene.command, tokens.ego, decision, tuple(said.flags), intent, described, trace)
