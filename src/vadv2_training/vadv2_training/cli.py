@@ -53,9 +53,7 @@ def train(
     ] = None,
     hours: Annotated[float, typer.Option(help="Hours of expert driving; 0 for the recipe's own.", min=0.0)] = 0.0,
     driving_steps: Annotated[int, typer.Option(help="Steps of stage 1; 0 for the recipe's own.", min=0)] = 0,
-    perception_steps: Annotated[
-        int, typer.Option(help="Steps of perception alone; 0: the recipe's own.", min=0)
-    ] = 0,
+    perception_steps: Annotated[int, typer.Option(help="Steps of perception alone; 0: the recipe's own.", min=0)] = 0,
     planning_steps: Annotated[int, typer.Option(help="Steps of the planner alone; 0 for the recipe's own.", min=0)] = 0,
     language_steps: Annotated[int, typer.Option(help="Steps of stage 2; 0 for the recipe's own.", min=0)] = 0,
     joint_steps: Annotated[int, typer.Option(help="Steps of stage 3; 0 for the recipe's own.", min=0)] = 0,

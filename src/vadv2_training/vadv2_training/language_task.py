@@ -15,6 +15,7 @@ from vadv2_core.language.commands import command_text
 from vadv2_core.language.sentences import in_usual_words
 from vadv2_core.taxonomy import Cause, DrivingAction, LateralAction, LongitudinalAction
 from vadv2_training.frame_store import FrameStore, Window
+from vadv2_training.liveliness import worth_using
 from vadv2_training.perceived_frames import ego_states, read_slots
 from vadv2_vlm.model import TextBatch, VlmModel, stack_texts
 from vadv2_vlm.samples import ReasoningTruth, training_text
@@ -90,9 +91,12 @@ class LanguageTask:
         store: Frames with the narrator's texts.
         slots: Folder of `write_slots`.
         share: Every so many frames are used (neighbours say the same).
+        lively: Leave out what `vadv2_training.liveliness` does.
     """
 
-    def __init__(self, module: LanguageModule, store: FrameStore, slots: Path, share: int = 1) -> None:
+    def __init__(
+        self, module: LanguageModule, store: FrameStore, slots: Path, share: int = 1, *, lively: bool = False
+    ) -> None:
         self.module: nn.Module = module
         self._model = module.model
         self._slots: list[SceneSlots] = []
@@ -102,7 +106,8 @@ class LanguageTask:
             window = Window(shard, 0, store.count(shard))
             rows = store.read(window, ("stamps", "pose", "aux", "velocity", "acceleration", "decision"))
             texts, perceived, states = store.texts(window), read_slots(slots, name), ego_states(rows)
-            for i in range(0, window.count, share):
+            used = worth_using(store, shard) if lively else np.ones(window.count, dtype=bool)
+            for i in np.flatnonzero(used)[::share].tolist():
                 draw = np.random.default_rng([shard, i])
                 # Half of the samples come without a past, as the first frame of a drive does.
                 past = earlier_intents(texts, rows["stamps"], i) if draw.random() < 0.5 else ()

@@ -32,7 +32,7 @@ def staying(store: FrameStore, shard: int) -> NDArray[np.bool_]:
     return np.asarray(stands & ~(known & moved))
 
 
-def _worth(store: FrameStore, shard: int) -> NDArray[np.bool_]:
+def worth_using(store: FrameStore, shard: int) -> NDArray[np.bool_]:
     """(frames,) False for what is to be left out of a shard."""
     still = staying(store, shard)
     stamps = store.read(Window(shard, 0, len(still)), ("stamps",))["stamps"].numpy()
@@ -47,11 +47,11 @@ def _worth(store: FrameStore, shard: int) -> NDArray[np.bool_]:
 
 def lively_windows(store: FrameStore) -> list[Window]:
     """The store's windows, in order, without those of whose frames three quarters are left out."""
-    worth = [_worth(store, shard) for shard in range(len(store.names))]
+    worth = [worth_using(store, shard) for shard in range(len(store.names))]
     return [w for w in store.windows if worth[w.shard][w.start : w.start + w.count].mean() > 0.25]
 
 
 def lively_rows(store: FrameStore, rows: tuple[tuple[int, int, int], ...]) -> tuple[tuple[int, int, int], ...]:
     """Likewise single frames: (shard, frame, place) of a `SeenStore`."""
-    worth = [_worth(store, shard) for shard in range(len(store.names))]
+    worth = [worth_using(store, shard) for shard in range(len(store.names))]
     return tuple(row for row in rows if worth[row[0]][row[1]])

@@ -132,7 +132,7 @@ def train_language(
     vlm = VlmModel(language, slot_config(encoder.model))
     vlm.train()
     module = LanguageModule(vlm)
-    task = LanguageTask(module, store, slots)
+    task = LanguageTask(module, store, slots, lively=True)
     facts = {"stage": 2, "frames": len(task), "encoder": encoder.encoder_hash}
     result = train(task, config, model / "run-language", facts=facts, on_step=on_step, stop_after=stop_after)
     save_vlm(model / "vlm", vlm, model_id, encoder.encoder_hash)
