@@ -43,6 +43,7 @@ from vadv2_core.taxonomy import (
     Weather,
 )
 from vadv2_sim.narrator import Narrator, SceneFacts, Visibility, check, check_text, edge_cases
+from vadv2_sim.narrator.facts import FRONT
 
 STOP = Decision(LongitudinalAction.STOP, LateralAction.STRAIGHT, Cause.RED_LIGHT)
 
@@ -113,6 +114,21 @@ def test_a_red_light_is_described_and_argued_from():
     )
     assert said.grounded
     assert parse_text(said.trace_text) == (list(said.trace), [])
+
+
+def test_a_closed_lane_is_told_of_from_its_first_cone_and_only_on_the_way():
+    cones = [agent(f"works:in:{x}", AgentClass.TRAFFIC_CONE, x, 0.5, lane="in") for x in (20.0, 24.0)]
+    beside = agent("works:beside:0", AgentClass.TRAFFIC_CONE, 15.0, 3.5, lane="beside")
+
+    def closure(*agents, closed):
+        return SceneFacts(scene(*agents, closed=closed), ROAD).closure
+
+    assert closure(*cones, closed=("in",)) == pytest.approx(20.0 - FRONT)
+    assert closure(beside, closed=("beside",)) is None  # the lane beside is not ours
+    assert closure(closed=("in",)) is None  # nothing is seen of it
+    passed = agent("works:in:0", AgentClass.TRAFFIC_CONE, -3.0, 0.5, lane="in")
+    assert closure(passed, closed=("in",)) is None
+    assert closure(passed, cones[0], closed=("in",)) == 0.0
 
 
 @pytest.mark.parametrize(

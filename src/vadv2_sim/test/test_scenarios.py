@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -11,6 +14,7 @@ from vadv2_core.taxonomy import AgentClass, AgentIntention, SignalState, Weather
 from vadv2_sim.lane_follower import LaneFollower
 from vadv2_sim.plan_tracker import PlanTracker
 from vadv2_sim.scenarios import SCENARIOS, make_scenario
+from vadv2_sim.scenarios_junctions import UnprotectedLeft
 from vadv2_sim.town import TOWN_NAMES
 from vadv2_sim.traffic import TrafficConfig
 from vadv2_sim.world import World, WorldConfig
@@ -142,3 +146,36 @@ def test_a_camera_fails_for_a_while() -> None:
     events = [s.events for s in play("camera_fault", "town_a", 8.0)]
     assert events[0] == ()
     assert any(e and e[0].startswith("camera_fault:") for e in events)
+
+
+@pytest.mark.parametrize(
+    ("town", "seed"),
+    [
+        ("town_d", 3),  # a walker came from a crossing onto the area its stage led to, of which SUMO died
+        ("town_e", 9000042),  # the ego began on a road without a sidewalk, on which SUMO could not book a walker in
+    ],
+)
+def test_walkers_cross_in_towns_where_sumo_once_died(town: str, seed: int) -> None:
+    program = f"""
+from vadv2_core.drive import VehicleCommand
+from vadv2_sim.world import World
+world = World({town!r}, "pedestrian_crossing", {seed})
+world.reset()
+walkers = world.scenario._walkers
+for walker in walkers:
+    walker.speed = 1.5
+while world.scenario._walkers and world.time < 30.0:
+    world.step(VehicleCommand(0, 0, 0.0, 0.0, -7.0, 0.0))
+print(len(world.scenario._walkers))
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout.strip()) == (0, "0"), ended.stderr
+
+
+def test_oncoming_cars_of_a_left_turn_come_from_open_lanes() -> None:
+    world = World("town_f", "unprotected_left", 9000049, SPARSE)
+    world.reset()
+    assert isinstance(world.scenario, UnprotectedLeft)
+    assert world.scenario._oncoming is not None
+    assert world.traffic.closed
+    assert not world.traffic.closed.intersection(world.scenario._oncoming.predecessors)

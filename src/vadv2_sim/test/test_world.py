@@ -97,14 +97,15 @@ def test_bad_input() -> None:
         World("town_a").step(VehicleCommand(0, 0, 0.0, 0.0, 0.0, 0.0))
 
 
-def test_sumo_dying_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("death", ["TraCIException", "FatalTraCIError"])
+def test_sumo_dying_is_one_line(monkeypatch: pytest.MonkeyPatch, death: str) -> None:
     import vadv2_sim.sumo_session as session
 
     world = World("town_b", "free", 1, QUICK)
     scene = world.reset()
 
     def die() -> None:
-        raise session.libsumo.TraCIException("connection closed")
+        raise getattr(session.libsumo, death)("connection closed")
 
     monkeypatch.setattr(session.libsumo, "simulationStep", die)
     with pytest.raises(InputError, match="SUMO died: connection closed"):

@@ -45,14 +45,16 @@ class Demand:
         self._steps = 0
         self._routes: dict[tuple[str, str, str], tuple[str, ...]] = {}
         self.lost_turns: set[tuple[str, str]] = set()
-        self._drivable, self._walkable, self._entries, self._exits = [], [], [], []
+        self._drivable, self._entries, self._exits = [], [], []
+        self.walkable: list[str] = []
+        """Edges with a sidewalk, where people can be set down."""
         self._middle: dict[str, tuple[float, float]] = {}
         for edge in net.getEdges(withInternal=False):
             kinds = [road.lanes[lane.getID()].kind for lane in edge.getLanes() if lane.getID() in road.lanes]
             shape = edge.getShape()
             self._middle[edge.getID()] = tuple(shape[len(shape) // 2][:2])
             if LaneKind.SIDEWALK in kinds:
-                self._walkable.append(edge.getID())
+                self.walkable.append(edge.getID())
             if LaneKind.ROAD not in kinds:
                 continue
             if edge.getLength() > 15.0:
@@ -118,9 +120,9 @@ class Demand:
 
     def _add_person(self, ego: tuple[float, float] | None) -> None:
         for _ in range(6):
-            if len(self._walkable) < 2:
+            if len(self.walkable) < 2:
                 return
-            start, end = self._rng.sample(self._walkable, 2)
+            start, end = self._rng.sample(self.walkable, 2)
             if not self._far(start, ego):
                 continue
             stages = self._sumo.simulation.findIntermodalRoute(start, end, "")

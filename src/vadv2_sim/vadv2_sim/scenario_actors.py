@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from shapely import Point, Polygon
 
 from vadv2_core.geometry import Array, arc_length, heading_at, point_at
 from vadv2_core.taxonomy import AgentIntention, Cause, SignalState
@@ -20,6 +21,10 @@ SPEED_UP, BRAKE = 3.0, 5.0
 """What a led vehicle's speed may change by, m/s^2; the ego behind it must be able to brake as hard."""
 _COMFORT = 2.8
 """It brakes so hard for what it sees in time, m/s^2."""
+_WALKING = 2
+"""What libsumo calls the stage of a person on the way."""
+_BEFORE_AREA = 3.0
+"""So near a walking area SUMO may count a person as on it, m."""
 _LENGTHS = {"car": 4.4, "van": 5.2, "truck": 8.5, "bus": 11.0, "reckless": 4.4, "emergency": 6.2, "bicycle": 1.8}
 
 
@@ -82,11 +87,16 @@ class Puppet:
     s: float = 0.0
     speed: float = 0.0
     _placed: bool = False
+    _edge: str = ""
 
     def appear(self, world: World, edge: str) -> None:
         """Come into traffic; ``edge`` is any edge of the net, where SUMO books it in."""
         sumo = world.traffic.sumo
         if self.kind == "walker":
+            walkable = world.traffic.demand.walkable
+            if edge not in walkable:  # SUMO ends the simulation for a person without a sidewalk
+                edge = walkable[0]
+            self._edge = edge
             sumo.person.add(self.name, edge, 1.0, typeID="walker")
             sumo.person.appendWaitingStage(self.name, 10_000.0)
         else:
@@ -113,11 +123,25 @@ class Puppet:
         world.traffic.scripted[self.name] = (x, y, math.remainder(yaw, 2.0 * math.pi), float(self.speed))
         if self.kind == "walker":
             if self.name in sumo.person.getIDList():
+                self._book_anew(sumo.person, sumo.lane, x, y)
                 sumo.person.moveToXY(self.name, "", x, y, angle=angle, keepRoute=2)
         else:
             half = 0.5 * _LENGTHS[self.kind]
             x, y = x + half * math.cos(yaw), y + half * math.sin(yaw)
             sumo.vehicle.moveToXY(self.name, "", -1, x, y, angle=angle, keepRoute=2)
+
+    def _book_anew(self, person: Any, lane: Any, x: float, y: float) -> None:
+        """Give a walker a new stage before it comes onto the area that its stage leads to.
+
+        SUMO (1.28, `MSPModel_Striping::getNextLane`) looks for a way from that area to itself and dies of finding none.
+        """
+        stage = person.getStage(self.name)
+        end = stage.edges[-1] if stage.type == _WALKING else ""
+        if end.startswith(":") and "_w" in end and person.getRoadID(self.name) != end:
+            outline = Polygon(lane.getShape(f"{end}_0"))
+            if outline.distance(Point(x, y)) < _BEFORE_AREA:
+                person.appendWalkingStage(self.name, [self._edge], 1.0)
+                person.removeStage(self.name, 0)
 
     def say(self, world: World, intention: AgentIntention, cause: Cause = Cause.UNKNOWN) -> None:
         """What it is about to do, for the Scene."""

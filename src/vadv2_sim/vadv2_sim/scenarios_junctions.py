@@ -123,14 +123,15 @@ class UnprotectedLeft(Scenario):
     )
 
     def place(self, site: Site) -> Placement:
-        """A left turn with a straight oncoming connector that goes first."""
+        """A left turn with a straight oncoming connector, from an open lane, that goes first."""
         self._oncoming: Lane | None = None
 
         def build(connector: Lane) -> Placement | None:
             oncoming = self._straight_foe(site, connector)
             placement = through(site, connector, 75.0, 55.0) if oncoming else None
-            if placement is not None:
-                self._oncoming = oncoming
+            if placement is None or oncoming is None or oncoming.predecessors[0] in site.finder.closed:
+                return None
+            self._oncoming = oncoming
             return placement
 
         lefts = connectors(
@@ -279,6 +280,7 @@ class Merge(Scenario):
             and lane.junction
             and edge_of(lane.successors[0]) == out
             and edge_of(lane.predecessors[0]) != edge_of(connector.predecessors[0])
+            and lane.predecessors[0] not in site.finder.closed
             and lane.turn == LateralAction.STRAIGHT
         ]
         return min(flow, key=lambda lane: lane.id) if flow else None

@@ -18,6 +18,7 @@ STEP = 0.1
 """Simulated seconds a step."""
 SUMO_GAVE_UP = "SUMO gave up"
 """How an error begins after which this process should hold no other simulation."""
+_DEATHS = (libsumo.TraCIException, libsumo.FatalTraCIError)
 
 _TYPES = """<additional>
   <vType id="car" vClass="passenger" length="4.4" width="1.8" height="1.5" minGap="2.0" {common}/>
@@ -51,7 +52,7 @@ def sumo_errors(where: str) -> Iterator[None]:
     """
     try:
         yield
-    except (libsumo.TraCIException, libsumo.FatalTraCIError) as error:
+    except _DEATHS as error:
         raise InputError(f"{SUMO_GAVE_UP}: {error}", where, "another seed") from None
 
 
@@ -94,7 +95,7 @@ def step_sumo() -> None:
     """
     try:
         libsumo.simulationStep()
-    except libsumo.TraCIException as error:
+    except _DEATHS as error:
         raise InputError(f"SUMO died: {error}", "traffic", "a running simulation") from None
 
 

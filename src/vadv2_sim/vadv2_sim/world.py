@@ -89,7 +89,15 @@ class World:
         return self.ego.state.speed
 
     def reset(self) -> Scene:
-        """Begin the drive again from its start and return its first scene."""
+        """Begin the drive again from its start and return its first scene.
+
+        Raises:
+            InputError: where the town has no place for the scenario, or SUMO gave up.
+        """
+        with sumo_errors(self.town.name):
+            return self._reset()
+
+    def _reset(self) -> Scene:
         rng = random.Random(self.seed * 104729 + 17)
         self.scenario = make_scenario(self.scenario_name, self.seed, self._values)
         self.traffic = Traffic(self.town, self.map, self.seed, self.config.traffic, self.config.vehicle)
@@ -114,8 +122,7 @@ class World:
         self._standoffs = Standoffs(self.traffic.sumo, self.road, self.config.vehicle)
         self.finished, self.success, self.reason = False, False, ""
         self.traffic.step((x, y))
-        with sumo_errors(self.town.name):
-            self.scenario.begin(self)
+        self.scenario.begin(self)
         self.scene = self._see()
         return self.scene
 
@@ -127,12 +134,15 @@ class World:
         """
         if not hasattr(self, "ego"):
             raise InputError("a step before the first reset", "world", "reset()")
+        with sumo_errors(self.town.name):
+            return self._step(command)
+
+    def _step(self, command: VehicleCommand) -> Scene:
         self.ego.step(command, STEP)
         if not self.traffic.has_ego():
             self.traffic.put_ego(self.ego.state.pose, self._edges_ahead())
         self.traffic.move_ego(self.ego.state.pose)
-        with sumo_errors(self.town.name):
-            self.scenario.tick(self)
+        self.scenario.tick(self)
         self._standoffs.step(self.ego.state.pose, self.ego.state.speed, self.scene.agents, STEP)
         self.traffic.step(self.ego.centre())
         self.stamp += STEP_NS

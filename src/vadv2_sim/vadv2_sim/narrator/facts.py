@@ -10,7 +10,7 @@ import numpy as np
 from vadv2_core.geometry import Array, Pose2, project_to_polyline
 from vadv2_core.language.statements import Motion, Zone, motion_of, motions_near, zone_of, zones_near
 from vadv2_core.scene import Agent, RoadMap, Scene
-from vadv2_core.taxonomy import LaneKind, SignalState, StopControl
+from vadv2_core.taxonomy import AgentClass, LaneKind, SignalState, StopControl
 
 SIGHT = 60.0
 """Agents farther than this are not spoken of, m."""
@@ -19,6 +19,7 @@ WAY = 80.0
 FRONT = 3.6
 """Front bumper ahead of the rear axle (`VehicleConfig` default); distances along the way are from it, m."""
 HALF_EGO = 0.925
+_WORKS = (AgentClass.TRAFFIC_CONE, AgentClass.BARRIER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,13 +185,12 @@ class SceneFacts:
 
     @cached_property
     def closure(self) -> float | None:
-        """Distance to the first closed lane on the way, or beside it on the same road; 0 on it."""
-        closed = self.scene.closed_lanes
-        for name, distance in self.way_lanes:
-            lane = self.map.lanes[name]
-            if {name, lane.left, lane.right} & closed and distance <= WAY:
-                return max(distance, 0.0)
-        return None
+        """Distance to the first cone or barrier that can be seen on a closed lane of the way; 0 beside the works."""
+        on_way = self.scene.closed_lanes.intersection(name for name, _ in self.way_lanes)
+        works = [s.along - FRONT for s in self.agents if s.agent.lane in on_way and s.agent.cls in _WORKS]
+        if not works or max(works) < 0.0 or min(works) > WAY:
+            return None
+        return max(min(works), 0.0)
 
     @cached_property
     def clear(self) -> float:
