@@ -8,6 +8,8 @@ from vadv2_core.errors import InputError
 from vadv2_core.geometry import wrap_angle
 from vadv2_core.reasoning import ReasoningEmbedding
 from vadv2_planner import PLANNERS, PlannerConfig, make_planner
+from vadv2_planner.backends import MAX_PASSES, graph_key
+from vadv2_planner.batch import make_batch
 from vadv2_planner.registry import Belongings, load_network, make_network, save_planner
 
 QUICK = tuple(p for p in PLANNERS if p not in ("vanilla_diffusion", "minimal"))
@@ -210,16 +212,46 @@ def test_a_checkpoint_names_the_missing_tensor(tmp_path):
         make_planner(tmp_path, PlannerConfig(planner="ego_status"))
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("name", ["truncated_diffusion", "minimal", "regression", "vocabulary", "ego_status"])
-@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+EXPORTED = ("truncated_diffusion", "minimal", "regression", "vocabulary", "ego_status")
+
+
+@pytest.mark.parametrize(
+    ("name", "backend"),
+    [
+        (EXPORTED[0], "openvino"),
+        *(
+            pytest.param(name, backend, marks=pytest.mark.long)
+            for name in EXPORTED
+            for backend in ("onnxruntime", "openvino")
+            if (name, backend) != (EXPORTED[0], "openvino")
+        ),
+    ],
+)
 def test_backends_agree(name, backend, tmp_path, tokens, command):
-    reference = make_planner(None, PlannerConfig(planner=name)).plan(tokens, tokens.ego, command, None, None)
+    eager = PlannerConfig(planner=name, backend="torch")
+    reference = make_planner(None, eager).plan(tokens, tokens.ego, command, None, None)
     config = PlannerConfig(planner=name, backend=backend, cache_directory=str(tmp_path))
     out = make_planner(None, config).plan(tokens, tokens.ego, command, None, None)
     assert np.abs(out.points - reference.points).max() < 2e-3
     assert np.abs(out.confidences - reference.confidences).max() < 1e-4
     assert out.chosen == reference.chosen
+
+
+def test_an_export_is_named_by_all_that_it_was_made_from(tokens, command):
+    network = make_network("truncated_diffusion")
+    blind = make_network("truncated_diffusion", replace(network.config, reads_images=False))
+    batch = make_batch(tokens, tokens.ego, command, None, None, 0.0, 256)
+    two, three = (network.plan_of("as_intended", n) for n in (2, 3))
+    assert graph_key(network, two, batch) == graph_key(make_network("truncated_diffusion"), two, batch)
+    keys = {graph_key(network, two, batch), graph_key(network, three, batch), graph_key(blind, two, batch)}
+    assert len(keys) == 3, "the same weights, but other passes, or switched off"
+
+
+def test_too_many_passes_for_one_graph_run_in_torch(tmp_path, tokens, command, caplog):
+    config = PlannerConfig(steps=MAX_PASSES + 1, cache_directory=str(tmp_path))
+    out = make_planner(None, config).plan(tokens, tokens.ego, command, None, None)
+    assert out.steps == MAX_PASSES + 1 and not list(tmp_path.iterdir())
+    assert [r.message for r in caplog.records] == ["torch runs the planner: 11 passes are too many for one graph"]
 
 
 @pytest.mark.long

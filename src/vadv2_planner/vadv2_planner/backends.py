@@ -6,11 +6,13 @@ Exports are written to a cache, named by what they were made from, and made agai
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 import warnings
 from dataclasses import fields
+from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -24,8 +26,15 @@ from vadv2_planner.config import PlannerConfig
 from vadv2_planner.networks import PlannerNetwork
 from vadv2_planner.noise import SamplerPlan
 
+OPSET = 18
+EXPORT_VERSION = 2
+"""Raised when the same weights would be written as another graph."""
+MAX_PASSES = 10
+"""A graph unrolls its passes; one with more takes longer to compile than it ever saves."""
 FIELDS = tuple(f.name for f in fields(PlannerBatch))
 """Inputs of an exported graph, in order; then ``noise``."""
+_LOG = logging.getLogger(__name__)
+
 Arrays = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
@@ -73,8 +82,9 @@ class TorchRunner:
 
 
 def graph_key(network: PlannerNetwork, plan: SamplerPlan, batch: PlannerBatch) -> str:
-    """A name for an export: weights, passes, input shapes and library version."""
-    digest = hashlib.sha256(repr((type(network).__name__, plan, torch.__version__)).encode())
+    """A name for an export: network, weights, passes, input shapes and library version."""
+    made_from = (type(network).__name__, network.config, plan, torch.__version__, EXPORT_VERSION)
+    digest = hashlib.sha256(repr(made_from).encode())
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().numpy().tobytes())
@@ -90,21 +100,35 @@ def export_onnx(network: PlannerNetwork, plan: SamplerPlan, batch: PlannerBatch,
         return path
     inputs = (*(getattr(batch, name) for name in FIELDS), torch.zeros(1, *network.noise_shape))
     graph = Graph(network.cpu().eval(), plan).eval()
-    for name in ("torch.onnx", "onnx_ir", "onnxscript"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    buffer: Any = io.BytesIO()
     with torch.no_grad(), warnings.catch_warnings():
+        # Shapes are constants on purpose. `torch.export` takes ten times as long, for a graph no faster.
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(
+        torch.onnx.export(
             graph,
             inputs,
+            buffer,
             input_names=[*FIELDS, "noise"],
             output_names=["waypoints", "logits"],
-            dynamo=True,
-            verbose=False,
+            opset_version=OPSET,
+            dynamo=False,
         )
-    assert program is not None
-    write_bytes_atomic(path, program.model_proto.SerializeToString())
+    write_bytes_atomic(path, buffer.getvalue())
     return path
+
+
+@lru_cache(maxsize=4)
+def _compiled(path: Path, threads: int) -> Any:
+    """A graph compiled by OpenVINO; planners of one process share it, because a file's name says what is in it."""
+    import openvino
+
+    settings = {
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        "ENABLE_CPU_PINNING": False,
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    return openvino.Core().compile_model(str(path), "CPU", settings)
 
 
 class ExportedRunner:
@@ -122,7 +146,11 @@ class ExportedRunner:
             path = export_onnx(self._network, self._plan, batch, self._cache)
             self._open(path)
             self._shapes = shapes
-        return self._infer(feed)
+        waypoints, logits = self._infer(feed)
+        if not all(np.isfinite(values).all() for values in feed.values()):
+            # Compiled kernels swallow a NaN that torch hands on: max(NaN, 0) is 0 to them.
+            return np.full_like(waypoints, np.nan), np.full_like(logits, np.nan)
+        return waypoints, logits
 
     def _open(self, path: Path) -> None:
         if self._backend == "onnxruntime":
@@ -136,16 +164,8 @@ class ExportedRunner:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
             self._inputs = {i.name for i in self._session.get_inputs()}
         else:
-            import openvino
-
-            core = openvino.Core()
-            settings = {
-                "INFERENCE_NUM_THREADS": self._threads,
-                "PERFORMANCE_HINT": "LATENCY",
-                "INFERENCE_PRECISION_HINT": "f32",
-            }
-            self._model = core.compile_model(str(path), "CPU", settings)
-            self._inputs = {name for i in self._model.inputs for name in i.names}
+            self._request = _compiled(path, self._threads).create_infer_request()
+            self._inputs = {name for port in self._request.model_inputs for name in port.get_names()}
 
     def _infer(self, feed: dict[str, NDArray[np.float32]]) -> Arrays:
         # An input that the network does not read is not in the graph.
@@ -153,13 +173,17 @@ class ExportedRunner:
         if self._backend == "onnxruntime":
             waypoints, logits = self._session.run(["waypoints", "logits"], used)
         else:
-            said = self._model(used)
-            waypoints, logits = said["waypoints"], said["logits"]
+            self._request.infer(used, share_inputs=True)
+            # The next call overwrites them.
+            waypoints, logits = (self._request.get_tensor(name).data.copy() for name in ("waypoints", "logits"))
         return np.asarray(waypoints), np.asarray(logits)
 
 
 def make_runner(network: PlannerNetwork, plan: SamplerPlan, config: PlannerConfig) -> Runner:
-    """The runner of ``config.backend``."""
+    """The runner of ``config.backend``; torch, with a line in the log, for a sampler of more than `MAX_PASSES`."""
     if config.backend == "torch":
+        return TorchRunner(network, plan, config.device)
+    if len(plan.passes) > MAX_PASSES:
+        _LOG.warning("torch runs the planner: %d passes are too many for one graph", len(plan.passes))
         return TorchRunner(network, plan, config.device)
     return ExportedRunner(network, plan, config.backend, config.threads, Path(config.cache_directory))

@@ -184,7 +184,7 @@ class PlannerConfig:
 
     architecture: str = parameter("tiny", "Network to make where no checkpoint is given.", choices=tuple(ARCHITECTURES))
     planner: str = parameter("truncated_diffusion", "Which planner makes the plan.", choices=PLANNER_NAMES)
-    backend: str = parameter("torch", "What runs its network.", choices=("torch", "onnxruntime", "openvino"))
+    backend: str = parameter("openvino", "What runs its network.", choices=("torch", "onnxruntime", "openvino"))
     sampler: str = parameter(
         "as_intended",
         "How anchors are denoised: steps to the next pass (intended), or from t to t - 1 (released code).",

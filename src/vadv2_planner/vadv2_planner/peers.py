@@ -101,11 +101,11 @@ class Vocabulary(PlannerNetwork):
     def forward(self, batch: PlannerBatch, generator: torch.Generator | None = None) -> list[Prediction]:
         """Probabilities of the whole vocabulary: waypoints (b, 4096, knots, 2) as they are, logits (b, 4096)."""
         del generator
-        b, n, h, w, c = batch.tokens.shape
+        b, n, _, w, _ = batch.tokens.shape
         context, mask, _, _ = self.context(batch)
-        image = batch.tokens.reshape(b * n, h, w, c).permute(0, 3, 1, 2)
-        pooled = nn.functional.adaptive_avg_pool2d(image, (1, self.POOLED)).permute(0, 2, 3, 1)
-        views = self.image(pooled.reshape(b, n, self.POOLED, c)) + self.view[:, :n].unsqueeze(2)
+        columns = [(i * w // self.POOLED, -(-(i + 1) * w // self.POOLED)) for i in range(self.POOLED)]
+        pooled = torch.stack([batch.tokens[:, :, :, first:end].mean((2, 3)) for first, end in columns], dim=2)
+        views = self.image(pooled) + self.view[:, :n].unsqueeze(2)
         views = views * batch.camera_valid.reshape(b, n, 1, 1)
         queries = self.queries(batch.queries)
         memory = torch.cat([views.flatten(1, 2), queries, context], dim=1)

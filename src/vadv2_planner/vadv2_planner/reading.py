@@ -68,7 +68,7 @@ def read_maps(points: Tensor, maps: Tensor, projection: Tensor, valid: Tensor) -
         weight = weight / seen.sum(1).clamp(min=1.0).reshape(b, p, 1)
     table = maps.reshape(-1, c)
     weight = weight.to(table.dtype)
-    if torch.compiler.is_exporting():
+    if torch.onnx.is_in_onnx_export():
         # ONNX knows no embedding bag but as a loop.
         return torch.matmul(weight.unsqueeze(2), F.embedding(cell, table)).squeeze(2)
     bags = F.embedding_bag(cell.flatten(0, 1), table, per_sample_weights=weight.flatten(0, 1), mode="sum")

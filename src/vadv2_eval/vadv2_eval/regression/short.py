@@ -26,12 +26,14 @@ def _snapshot() -> Snapshot:
     from vadv2_driver import Driver, DriverConfig
     from vadv2_driver.bench_frames import COMMAND, ROUTE, BenchFrames
     from vadv2_perception.configuration import PerceptionConfig
+    from vadv2_planner.config import PlannerConfig
     from vadv2_vlm.config import VlmConfig
 
     config = DriverConfig(
         models="models-without-checkpoints",
         reason_every=REASONED,
         perception=PerceptionConfig(backend="torch", precision="float32"),
+        planner=PlannerConfig(backend="torch"),
         vlm=VlmConfig(max_tokens=24, precision="float32"),
     )
     made = BenchFrames(320, 160)
