@@ -63,6 +63,19 @@ def read_yaml(path: Path, expected: str = "a YAML file") -> Any:
     return {} if values is None else values
 
 
+def write_between_marks(page: Path, begin: str, end: str, text: str) -> None:
+    """Put a generated text between two lines of a Markdown page; what stands before and after stays.
+
+    Raises:
+        InputError: for a page without the marks.
+    """
+    old = page.read_text() if page.is_file() else ""
+    start, stop = old.find(begin), old.find(end, max(old.find(begin), 0))
+    if start < 0 or stop < 0:
+        raise InputError("no place for the tables", str(page), f"a line {begin} and after it a line {end}")
+    write_bytes_atomic(page, (old[: start + len(begin)] + "\n\n" + text + "\n" + old[stop:]).encode())
+
+
 def whole_lines(path: Path) -> list[str]:
     """Lines of a file that a process appends to, none where it is not there yet.
 

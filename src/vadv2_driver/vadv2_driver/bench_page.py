@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from vadv2_core.errors import InputError
-from vadv2_core.files import write_bytes_atomic
+from vadv2_core.files import write_between_marks
 
 BEGIN, END = "<!-- bench model -->", "<!-- end -->"
 
@@ -94,9 +93,4 @@ def write_page(page: Path, table: dict[str, Any]) -> None:
     Raises:
         InputError: for a page without the marks.
     """
-    text = page.read_text() if page.is_file() else ""
-    start, end = text.find(BEGIN), text.find(END, max(text.find(BEGIN), 0))
-    if start < 0 or end < 0:
-        raise InputError("no place for the tables", str(page), f"a line {BEGIN} and after it a line {END}")
-    whole = text[: start + len(BEGIN)] + "\n\n" + tables(table) + "\n" + text[end:]
-    write_bytes_atomic(page, whole.encode())
+    write_between_marks(page, BEGIN, END, tables(table))

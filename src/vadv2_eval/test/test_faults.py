@@ -3,13 +3,18 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from vadv2_core.drive import VehicleCommand
+from vadv2_core.errors import InputError
 from vadv2_core.vehicle import VehicleConfig
-from vadv2_eval.faults.campaign import DriveSpec, _violations, chosen_faults, run, summary
+from vadv2_eval.faults import campaign
+from vadv2_eval.faults.campaign import FaultOutcome, chosen_faults, run, run_kept, summary, violations
+from vadv2_eval.faults.drive import DriveSpec
 from vadv2_eval.faults.injections import FAULTS, FaultMemory, Moment, fault
+from vadv2_eval.faults.page import write_page
 
-SPEC = DriveSpec(seconds=7.0, begin=2.0)
+SPEC = DriveSpec("town_a", "free", 3, seconds=7.0, begin=2.0)
 
 
 def outcome_of(*names):
@@ -33,10 +38,10 @@ def test_lost_odometry_is_an_emergency():
 def test_commands_beyond_limits_are_counted():
     vehicle = VehicleConfig()
     good = VehicleCommand(0, 0, 0.1, 0.0, 1.0, 5.0)
-    assert _violations([good, good], vehicle) == 0
-    assert _violations([replace(good, steering_angle=2.0)], vehicle) == 1
-    assert _violations([good, replace(good, acceleration=-7.0)], vehicle) == 1, "jerk"
-    assert _violations([good, replace(good, steering_angle=-0.4)], vehicle) == 1, "steering rate"
+    assert violations([good, good], vehicle) == 0
+    assert violations([replace(good, steering_angle=2.0)], vehicle) == 1
+    assert violations([good, replace(good, acceleration=-7.0)], vehicle) == 1, "jerk"
+    assert violations([good, replace(good, steering_angle=-0.4)], vehicle) == 1, "steering rate"
 
 
 def test_every_fault_changes_what_reaches_the_stages():
@@ -70,6 +75,7 @@ def test_every_fault_changes_what_reaches_the_stages():
             None if m.embedding is None else m.embedding.embedding.tobytes(),
             m.rationale,
             None if m.plan is None else (m.plan.stamp, m.plan.points.tobytes()),
+            sorted(m.dead),
         )
 
     for f in FAULTS:
@@ -90,8 +96,51 @@ def test_the_short_campaign_is_a_share_of_the_whole():
     assert chosen_faults(True) == short, "seeded"
 
 
-def test_the_summary_adds_up():
+def test_the_summary_adds_up_and_becomes_a_page(tmp_path):
     one = outcome_of("planner_silent")
-    total = summary([one, replace(one, nonfinite_commands=2, collisions=1)])
+    total = summary([one, replace(one, name="a+b", nonfinite_commands=2, collisions=1)], SPEC)
     assert total["nonfinite_commands"] == 2 and total["collisions"] == 1
-    assert [f["name"] for f in total["faults"]] == ["planner_silent"] * 2
+    assert [f["name"] for f in total["faults"]] == ["planner_silent", "a+b"]
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- faults -->\n<!-- end -->\nafter\n")
+    write_page(page, total)
+    text = page.read_text()
+    assert text.startswith("before\n") and text.endswith("after\n")
+    assert "1 faults and 1 pairs: 2 commands not finite" in text
+    assert "| `planner_silent`: the planner says nothing |" in text
+    assert {line.count("|") for line in text.splitlines() if line.startswith("|")} == {8}
+
+
+def test_an_interrupted_campaign_goes_on_where_it_was(tmp_path, monkeypatch):
+    kept = tmp_path / "faults.json.partial"
+    orders = [(fault(n),) for n in ("plan_nan", "planner_silent", "plan_empty")]
+    driven = []
+
+    def instead(spec, todo):
+        for faults in todo:
+            driven.append(faults)
+            (one,) = faults
+            yield FaultOutcome(one.name, one.what, "expert", "SOFT_STOP", "", 1.0, 0.1, True, 0, 0, 0, ("refused",))
+
+    monkeypatch.setattr(campaign, "run", instead)
+    first = next(run_kept(SPEC, orders, kept))
+    whole = list(run_kept(SPEC, orders, kept))
+    assert whole[0] == first and [o.name for o in whole] == [o.name for (o,) in orders]
+    assert driven == orders, "none twice"
+    assert list(run_kept(SPEC, orders, kept)) == whole and len(driven) == 3, "all is known"
+    list(run_kept(replace(SPEC, seed=9), orders, kept))
+    assert len(driven) == 6, "of another drive nothing is known"
+    kept.write_text("[]")
+    with pytest.raises(InputError):
+        next(run_kept(SPEC, orders, kept))
+
+
+@pytest.mark.long
+def test_faults_on_pictures_strike_between_the_real_stages():
+    spec = replace(SPEC, seconds=4.0, begin=1.0)
+    names = ("camera_dead", "reasoning_garbage", "perception_restarts", "planner_restarts")
+    outcomes = list(run(spec, [(fault(n),) for n in names]))
+    assert all((o.nonfinite_commands, o.limit_violations, o.collisions) == (0, 0, 0) for o in outcomes)
+    assert all(o.driver != "expert" for o in outcomes)
+    by_name = {o.name: o for o in outcomes}
+    assert by_name["perception_restarts"].seconds > 0.0 and by_name["planner_restarts"].seconds > 0.0

@@ -1,10 +1,10 @@
-"""Drives with faults: each beside the same drive without, and what it did to the vehicle."""
+"""A campaign: every fault, alone and in pairs, each beside the same drive without it, and what it did."""
 
 from __future__ import annotations
 
-import math
+import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import combinations
 from pathlib import Path
 from random import Random
@@ -12,20 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from vadv2_control import ControlConfig, Controller
-from vadv2_control.configuration import DriveConfig
-from vadv2_core.camera import load_rig
 from vadv2_core.drive import DriveState, VehicleCommand
+from vadv2_core.errors import InputError
+from vadv2_core.files import read_json, write_json_atomic
 from vadv2_core.geometry import Array, project_to_polyline
-from vadv2_core.scene import Scene
-from vadv2_core.trajectory import Trajectory, TrajectoryCandidates
 from vadv2_core.vehicle import VehicleConfig
-from vadv2_eval.faults.injections import FAULTS, Fault, FaultMemory, Moment
-from vadv2_sim.drive_events import EventKind
-from vadv2_sim.expert import Expert
-from vadv2_sim.world import World, WorldConfig
+from vadv2_eval.faults.drive import STEP, DriveSpec, Trace, drive, is_finite
+from vadv2_eval.faults.injections import FAULTS, SEEN, Fault
 
-STEP = 0.1
+Order = tuple[Fault, ...]
+"""Faults that strike together."""
+
 _NORMAL = (DriveState.DRIVING, DriveState.DEGRADED)
 _SEVERITY = (
     DriveState.DRIVING,
@@ -35,6 +32,7 @@ _SEVERITY = (
     DriveState.STOPPED,
     DriveState.EMERGENCY,
 )
+_PAIRS, _PAIRS_SEEN, _PAIRS_SHORT = 60, 8, 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +42,7 @@ class FaultOutcome:
     Attributes:
         name: Of the fault; a pair's names joined by ``+``.
         what: In words.
+        driver: Who planned: the expert, or a model's id.
         state: Worst state of the drive.
         cause: The words that state came with.
         seconds: Time outside normal driving.
@@ -51,12 +50,13 @@ class FaultOutcome:
         recovered: It drove on, or stood with its emergency cleared, when the fault was over.
         nonfinite_commands: Commands with a number that is not finite.
         limit_violations: Commands beyond the vehicle's limits.
-        collisions: The ego was to blame for, that the drive without the fault does not have.
+        collisions: That the drive without the fault does not have, whoever was to blame.
         exceptions: Errors that left a stage; the campaign goes on.
     """
 
     name: str
     what: str
+    driver: str
     state: str
     cause: str
     seconds: float
@@ -68,118 +68,7 @@ class FaultOutcome:
     exceptions: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class DriveSpec:
-    """The drive that faults are injected into.
-
-    Attributes:
-        town: Of the simulator.
-        scenario: Likewise.
-        seed: Likewise.
-        seconds: How long it is driven.
-        begin: When the fault strikes, s.
-        pictures: Drive by the model on rendered cameras instead of by the expert.
-        models: Directory of model directories.
-        rig: Rig file.
-    """
-
-    town: str = "town_a"
-    scenario: str = "free"
-    seed: int = 3
-    seconds: float = 14.0
-    begin: float = 4.0
-    pictures: bool = False
-    models: str = "models"
-    rig: str = "config/rig/surround6.yaml"
-
-
-@dataclass(slots=True)
-class _Trace:
-    places: list[tuple[float, float]] = field(default_factory=list)
-    states: list[DriveState] = field(default_factory=list)
-    causes: list[str] = field(default_factory=list)
-    commands: list[VehicleCommand] = field(default_factory=list)
-    exceptions: list[str] = field(default_factory=list)
-    collisions: int = 0
-    speed: float = 0.0
-
-
-def _candidates(plan: Trajectory) -> TrajectoryCandidates:
-    return TrajectoryCandidates(
-        plan.stamp,
-        plan.origin_pose,
-        plan.points[None],
-        np.ones(1),
-        0,
-        "",
-        plan.rationale,
-        "expert",
-        0,
-        {},
-        (),
-        "expert",
-    )
-
-
-class _Expert:
-    """Plans from the truth: faults of the clock, odometry, plans and processes do not need pictures."""
-
-    def __init__(self, world: World, spec: DriveSpec) -> None:
-        del spec
-        self._expert = Expert(world.road, world.config.vehicle)
-        self._plan: TrajectoryCandidates | None = None
-
-    def look(self, scene: Scene, moment: Moment) -> None:
-        """Nothing to see."""
-
-    def think(self, scene: Scene, moment: Moment) -> None:
-        """A plan of this scene."""
-        plan = _candidates(self._expert.plan(scene))
-        moment.plan = replace(plan, rationale=moment.rationale)
-
-    def close(self) -> None:
-        """Nothing to give back."""
-
-
-class _Model:
-    """Plans from pictures with the real stages, so that faults strike between them."""
-
-    def __init__(self, world: World, spec: DriveSpec) -> None:
-        from vadv2_driver.configuration import DriverConfig
-        from vadv2_driver.driver import Driver
-        from vadv2_sim.renderer.renderer import Renderer
-
-        self._renderer = Renderer(world.road, load_rig(Path(spec.rig)), vehicle=world.config.vehicle)
-        self._driver = Driver(DriverConfig(models=spec.models))
-
-    def look(self, scene: Scene, moment: Moment) -> None:
-        """Render the cameras."""
-        moment.frame = self._renderer.render(scene).frame
-
-    def think(self, scene: Scene, moment: Moment) -> None:
-        """Encode, reason, plan; the embedding is what the fault left of it."""
-        assert moment.frame is not None
-        tokens = self._driver.encoder.encode(moment.frame, moment.ego)
-        moment.plan = self._driver.planner.plan(
-            tokens, moment.ego, scene.command, scene.route, moment.embedding, moment.rationale
-        )
-
-    def reason(self, scene: Scene, moment: Moment) -> None:
-        """The embedding of the moment's own frame."""
-        assert moment.frame is not None and self._driver.reasoner is not None
-        tokens = self._driver.encoder.encode(moment.frame, scene.ego)
-        moment.embedding = self._driver.reasoner.embed(tokens, scene.command)
-
-    def close(self) -> None:
-        """Give the framebuffers back."""
-        self._renderer.close()
-
-
-def _is_finite(command: VehicleCommand) -> bool:
-    return all(map(math.isfinite, (command.steering_angle, command.steering_rate, command.acceleration, command.speed)))
-
-
-def _violations(commands: Sequence[VehicleCommand], vehicle: VehicleConfig) -> int:
+def violations(commands: Sequence[VehicleCommand], vehicle: VehicleConfig) -> int:
     """Commands beyond the limits of the vehicle file, steering rate and jerk between neighbours included."""
     count = 0
     before: VehicleCommand | None = None
@@ -200,117 +89,112 @@ def _violations(commands: Sequence[VehicleCommand], vehicle: VehicleConfig) -> i
     return count
 
 
-def _drive(spec: DriveSpec, faults: Sequence[Fault]) -> _Trace:
-    world = World(spec.town, spec.scenario, spec.seed, WorldConfig(stop_on_collision=False))
-    vehicle = world.config.vehicle
-    trace = _Trace()
-    scene = world.reset()
-    planner: Any = (_Model if spec.pictures else _Expert)(world, spec)
-    controller = Controller(ControlConfig(drive=DriveConfig(engage_automatically=True)), vehicle)
-    memories = [FaultMemory() for _ in faults]
-    try:
-        for index in range(round(spec.seconds / STEP)):
-            time = index * STEP
-            moment = Moment(scene.ego, scene.stamp)
-            active = [(f, m) for f, m in zip(faults, memories, strict=True) if 0.0 <= time - spec.begin < f.seconds]
-            _stages(planner, scene, moment, active, trace)
-            command, status = controller.step(moment.plan, moment.ego, moment.now)
-            for _, memory in active:
-                memory.seconds += STEP
-            if status.state is DriveState.EMERGENCY and world.speed < 0.1:
-                controller.clear_emergency()
-            trace.commands.append(command)
-            trace.states.append(status.state)
-            trace.causes.append(status.cause)
-            trace.places.append((scene.ego.pose.x, scene.ego.pose.y))
-            scene = world.step(command if _is_finite(command) else _standstill(command))
-    finally:
-        planner.close()
-        trace.collisions = sum(e.kind is EventKind.COLLISION and e.at_fault for e in world.events)
-        trace.speed = world.speed
-        world.close()
-    return trace
+def _deviation(trace: Trace, plain: Trace) -> float:
+    """Farthest beside the line of the drive without the fault, m; having come farther along it is no deviation."""
+    line: Array = np.array(plain.places)
+    line = line[np.concatenate([[True], np.hypot(*np.diff(line, axis=0).T) > 1e-3])]
+    if len(line) < 2:
+        return 0.0
+    station, lateral = project_to_polyline(line, np.array(trace.places))
+    beyond = station >= float(np.hypot(*np.diff(line, axis=0).T).sum()) - 1e-6
+    return float(np.abs(lateral[~beyond]).max(initial=0.0))
 
 
-def _standstill(command: VehicleCommand) -> VehicleCommand:
-    return replace(command, steering_angle=0.0, steering_rate=0.0, acceleration=0.0, speed=0.0)
-
-
-def _stages(planner: Any, scene: Scene, moment: Moment, active: list[tuple[Fault, FaultMemory]], trace: _Trace) -> None:
-    def strike(*places: str) -> None:
-        for fault, memory in active:
-            if fault.place in places:
-                fault.inject(moment, memory)
-
-    planner.look(scene, moment)
-    strike("camera", "odometry", "clock")
-    try:
-        if isinstance(planner, _Model):
-            planner.reason(scene, moment)
-        strike("reasoning")
-        planner.think(scene, moment)
-    except Exception as error:
-        # A stage that refuses its input says so by an exception, which a node counts; control gets no plan.
-        trace.exceptions.append(f"{type(error).__name__}: {error}"[:200])
-        moment.plan = None
-    strike("plan")
-
-
-def _outcome(faults: Sequence[Fault], spec: DriveSpec, trace: _Trace, plain: _Trace) -> FaultOutcome:
+def _outcome(faults: Order, spec: DriveSpec, trace: Trace, plain: Trace) -> FaultOutcome:
     begin = round(spec.begin / STEP)
     after = [s for s in trace.states[begin:] if s in _SEVERITY] or [trace.states[-1]]
     worst = max(after, key=lambda s: _SEVERITY.index(s) if s in _SEVERITY else 0)
     cause = next((c for s, c in zip(trace.states[begin:], trace.causes[begin:], strict=True) if s is worst), "")
-    line: Array = np.array(plain.places)
-    line = line[np.concatenate([[True], np.hypot(*np.diff(line, axis=0).T) > 1e-3])]
-    deviation = 0.0
-    if len(line) > 1:
-        _, lateral = project_to_polyline(line, np.array(trace.places))
-        deviation = float(np.abs(lateral).max())
+    deviation = _deviation(trace, plain)
     abnormal = sum(s not in _NORMAL for s in trace.states[begin:]) * STEP
     return FaultOutcome(
-        "+".join(f.name for f in faults),
+        name_of(faults),
         "; ".join(f.what for f in faults),
+        trace.model_id,
         worst.name,
         cause,
         round(abnormal, 2),
         round(deviation, 3),
         trace.states[-1] in _NORMAL or plain.states[-1] not in _NORMAL,
-        sum(not _is_finite(c) for c in trace.commands),
-        _violations(trace.commands, VehicleConfig()),
+        sum(not is_finite(c) for c in trace.commands),
+        violations(trace.commands, VehicleConfig()),
         max(trace.collisions - plain.collisions, 0),
         tuple(dict.fromkeys(trace.exceptions)),
     )
 
 
-def chosen_faults(short: bool) -> list[tuple[Fault, ...]]:
-    """Single faults and pairs, seeded: all of them, or a share that takes under two minutes."""
-    singles: list[tuple[Fault, ...]] = [(f,) for f in FAULTS]
-    pairs: list[tuple[Fault, ...]] = [
-        (a, b)
-        for a, b in combinations(FAULTS, 2)
-        if "camera" not in (a.place, b.place) and "reasoning" not in (a.place, b.place)
-    ]
+def name_of(faults: Order) -> str:
+    """Their names, joined by ``+``."""
+    return "+".join(f.name for f in faults)
+
+
+def chosen_faults(short: bool) -> list[Order]:
+    """Single faults and pairs, seeded: all faults and a share of the pairs, or a share that takes under two minutes."""
+    pairs: list[Order] = list(combinations(FAULTS, 2))
     Random(7).shuffle(pairs)
+    blind: list[Order] = [(f,) for f in FAULTS if f.place not in SEEN]
+    seen: list[Order] = [(f,) for f in FAULTS if f.place in SEEN]
+    blind_pairs = [p for p in pairs if not _is_seen(p)]
     if short:
-        return [s for s in singles if s[0].place not in ("camera", "reasoning")] + pairs[:6]
-    return singles + pairs[:60]
+        return blind + blind_pairs[:_PAIRS_SHORT]
+    return blind + blind_pairs[:_PAIRS] + seen + [p for p in pairs if _is_seen(p)][:_PAIRS_SEEN]
 
 
-def run(spec: DriveSpec, orders: Sequence[tuple[Fault, ...]]) -> Iterator[FaultOutcome]:
+def _is_seen(faults: Order) -> bool:
+    return any(f.place in SEEN for f in faults)
+
+
+def run(spec: DriveSpec, orders: Sequence[Order]) -> Iterator[FaultOutcome]:
     """Drive every order and compare it with the same drive without faults; pictures where they are needed."""
-    plain: dict[bool, _Trace] = {}
+    plain: dict[bool, Trace] = {}
     for faults in orders:
-        pictures = any(f.place in ("camera", "reasoning") for f in faults)
+        pictures = _is_seen(faults)
         here = replace(spec, pictures=pictures)
         if pictures not in plain:
-            plain[pictures] = _drive(here, ())
-        yield _outcome(faults, here, _drive(here, faults), plain[pictures])
+            plain[pictures] = drive(here, ())
+        yield _outcome(faults, here, drive(here, faults), plain[pictures])
 
 
-def summary(outcomes: Sequence[FaultOutcome]) -> dict[str, Any]:
+def run_kept(spec: DriveSpec, orders: Sequence[Order], kept: Path) -> Iterator[FaultOutcome]:
+    """As `run`; outcomes go to a file, and what it holds of the same drive already is not driven again.
+
+    Args:
+        spec: The drive.
+        orders: What strikes.
+        kept: File of the outcomes so far; removed by whoever has written the whole elsewhere.
+
+    Raises:
+        InputError: for a file that holds something else.
+    """
+    known = {o.name: o for o in _read_kept(spec, kept)}
+    found = [known[name] for name in map(name_of, orders) if name in known]
+    yield from found
+    for outcome in run(spec, [o for o in orders if name_of(o) not in known]):
+        found.append(outcome)
+        write_json_atomic(kept, {"drive": asdict(spec), "faults": [asdict(o) for o in found]})
+        yield outcome
+
+
+def _read_kept(spec: DriveSpec, kept: Path) -> list[FaultOutcome]:
+    if not kept.exists():
+        return []
+    expected = "what an interrupted campaign left; remove it to begin anew"
+    table = read_json(kept)
+    if not isinstance(table, dict) or not isinstance(table.get("faults"), list):
+        raise InputError("holds no outcomes", str(kept), expected)
+    if table.get("drive") != asdict(spec):
+        return []
+    names = {f.name for f in fields(FaultOutcome)}
+    if any(not isinstance(row, dict) or set(row) != names for row in table["faults"]):
+        raise InputError("holds outcomes of another version", str(kept), expected)
+    return [FaultOutcome(**{**row, "exceptions": tuple(row["exceptions"])}) for row in table["faults"]]
+
+
+def summary(outcomes: Sequence[FaultOutcome], spec: DriveSpec) -> dict[str, Any]:
     """The file of a campaign."""
     return {
+        "drive": asdict(spec),
+        "load_1min": round(os.getloadavg()[0], 1),
         "nonfinite_commands": sum(o.nonfinite_commands for o in outcomes),
         "limit_violations": sum(o.limit_violations for o in outcomes),
         "collisions": sum(o.collisions for o in outcomes),

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from vadv2_eval.faults.injections import Fault
+
+
+def _known(name: str, known: dict[str, Fault]) -> Fault:
+    from vadv2_core.errors import InputError
+
+    if name not in known:
+        raise InputError(f"unknown fault {name!r}", "faults", "one of " + ", ".join(known))
+    return known[name]
 
 
 def faults(
@@ -13,38 +24,46 @@ def faults(
     short: Annotated[
         bool, typer.Option("--short", help="A share of the faults, without pictures: under two minutes.")
     ] = False,
-    only: Annotated[str, typer.Option(help="Only these faults, with commas (names as in the table).")] = "",
-    town: Annotated[str, typer.Option(help="Town of the drive.")] = "town_a",
+    only: Annotated[str, typer.Option(help="Only these, with commas; pairs as A+B (names as in the table).")] = "",
+    model: Annotated[
+        str, typer.Option(help="Folder of the model that drives on pictures (perception, planner, vlm).")
+    ] = "",
+    town: Annotated[str, typer.Option(help="Town of the drive.")] = "town_b",
     scenario: Annotated[str, typer.Option(help="Scenario of the drive.")] = "free",
-    seed: Annotated[int, typer.Option(help="Seed of the drive.", min=0)] = 3,
+    seed: Annotated[int, typer.Option(help="Seed of the drive.", min=0)] = 4,
+    begin: Annotated[float, typer.Option(help="When the fault strikes, s.", min=1.0, max=10.0)] = 6.0,
+    page: Annotated[Path | None, typer.Option(help="Write the table between the marks of this Markdown page.")] = None,
 ) -> None:
     """Inject faults into a drive, one by one and in pairs, and say what each did to the vehicle.
 
     Every drive is compared with the same drive without the fault. Exits with 1 where a command was not finite or beyond
-    the vehicle's limits, or where a fault made the ego collide.
+    the vehicle's limits, or where a fault made the ego collide. What an interrupted campaign has driven is in
+    `FILE.partial`, and the same command goes on from there.
 
-    Example: ./vadv2 faults --short --json out/faults.json
+    Example: ./vadv2 faults --json out/faults.json --page docs/faults.md
     """
     from rich.console import Console
     from rich.progress import track
     from rich.table import Table
 
-    from vadv2_core.errors import InputError
     from vadv2_core.files import write_json_atomic
-    from vadv2_eval.faults.campaign import DriveSpec, chosen_faults, run, summary
+    from vadv2_eval.faults.campaign import chosen_faults, run_kept, summary
+    from vadv2_eval.faults.drive import DriveSpec
     from vadv2_eval.faults.injections import FAULTS
+    from vadv2_eval.faults.page import write_page
 
     orders = chosen_faults(short)
     if only:
         known = {f.name: f for f in FAULTS}
-        unknown = [name for name in only.split(",") if name not in known]
-        if unknown:
-            raise InputError(f"unknown fault {unknown[0]!r}", "faults", "one of " + ", ".join(known))
-        orders = [(known[name],) for name in only.split(",")]
-    outcomes = []
-    for outcome in track(run(DriveSpec(town, scenario, seed), orders), total=len(orders), description="driving"):
-        outcomes.append(outcome)
-        write_json_atomic(json, summary(outcomes))
+        orders = [tuple(_known(name, known) for name in order.split("+")) for order in only.split(",")]
+    spec = DriveSpec(town, scenario, seed, begin=begin, model=model)
+    kept = json.with_name(json.name + ".partial")
+    outcomes = list(track(run_kept(spec, orders, kept), total=len(orders), description="driving"))
+    total = summary(outcomes, spec)
+    write_json_atomic(json, total)
+    kept.unlink(missing_ok=True)
+    if page is not None:
+        write_page(page, total)
     table = Table("fault", "worst state", "because", "abnormal s", "deviation m", "drives on", "collisions")
     for o in outcomes:
         table.add_row(
@@ -57,7 +76,6 @@ def faults(
             str(o.collisions),
         )
     Console().print(table)
-    total = summary(outcomes)
     typer.echo(
         f"{len(outcomes)} faults: {total['nonfinite_commands']} commands not finite, "
         f"{total['limit_violations']} beyond limits, {total['collisions']} collisions; written to {json}"

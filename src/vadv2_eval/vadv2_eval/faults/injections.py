@@ -13,7 +13,7 @@ from vadv2_core.camera import CameraFrame
 from vadv2_core.ego import EgoState
 from vadv2_core.geometry import Pose2
 from vadv2_core.reasoning import ReasoningEmbedding
-from vadv2_core.stamps import NANOSECONDS, Stamp
+from vadv2_core.stamps import NANOSECONDS, Stamp, seconds_between
 from vadv2_core.trajectory import TrajectoryCandidates
 
 
@@ -28,6 +28,7 @@ class Moment:
         embedding: The reasoning that reaches the planner; None for none.
         rationale: Its words.
         plan: What reaches control; None for nothing new.
+        dead: Stages whose process does not live.
     """
 
     ego: EgoState
@@ -36,6 +37,7 @@ class Moment:
     embedding: ReasoningEmbedding | None = None
     rationale: str = ""
     plan: TrajectoryCandidates | None = None
+    dead: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -55,7 +57,7 @@ class Fault:
 
     Attributes:
         name: As in tables.
-        place: ``camera``, ``odometry``, ``clock``, ``reasoning`` or ``plan``: after which stage it strikes.
+        place: ``camera``, ``odometry``, ``clock``, ``process``, ``reasoning`` or ``plan``: where it strikes.
         what: In words.
         inject: Changes a moment.
         seconds: How long it lasts.
@@ -112,9 +114,9 @@ def _rotated(frame: CameraFrame, _: FaultMemory) -> CameraFrame:
 
 
 def _late(frame: CameraFrame, memory: FaultMemory) -> CameraFrame:
-    queue = memory.kept.setdefault("late", [])
+    queue: list[tuple[np.ndarray[Any, Any], int]] = memory.kept.setdefault("late", [])
     queue.append((frame.images[0], int(frame.stamps[0])))
-    image, stamp = queue[max(len(queue) - 5, 0)]
+    image, stamp = next((seen for seen in reversed(queue) if seconds_between(seen[1], frame.stamp) >= 0.4), queue[0])
     stamps = frame.stamps.copy()
     stamps[0] = stamp
     return replace(_with_image(frame, 0, image), stamps=stamps)
@@ -197,12 +199,16 @@ def _sideways(points: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return moved
 
 
+def _dies(stage: str) -> Injection:
+    return lambda moment, _: moment.dead.add(stage)
+
+
 def _slow(moment: Moment, memory: FaultMemory) -> None:
-    queue = memory.kept.setdefault("plans", [])
+    queue: list[TrajectoryCandidates] = memory.kept.setdefault("plans", [])
     if moment.plan is not None:
         queue.append(moment.plan)
-    # Every plan comes 0.45 s later than it is made.
-    moment.plan = queue.pop(0) if len(queue) > 4 else None
+    late = bool(queue) and seconds_between(queue[0].stamp, moment.now) >= 0.4
+    moment.plan = queue.pop(0) if late else None
 
 
 FAULTS: tuple[Fault, ...] = (
@@ -234,6 +240,9 @@ FAULTS: tuple[Fault, ...] = (
     Fault("reasoning_hangs", "reasoning", "the VLM never answers", _hangs),
     Fault("reasoning_garbage", "reasoning", "the VLM's embedding is NaN and its words are noise", _garbage),
     Fault("reasoning_endless", "reasoning", "the VLM says 10 MB of text", _endless_text, 0.5),
+    Fault("perception_restarts", "process", "perception dies, and is back with no memory", _dies("perception"), 3.0),
+    Fault("vlm_restarts", "process", "the VLM's process dies, and is back", _dies("vlm"), 3.0),
+    Fault("planner_restarts", "process", "the planner dies, and is back with no memory", _dies("planner"), 3.0),
     Fault("plan_nan", "plan", "plans hold NaN", _points(_holes)),
     Fault("plan_teleport", "plan", "plans jump by 40 m", _points(_teleport)),
     Fault("plan_sideways", "plan", "plans start 6 m beside the vehicle", _points(_sideways)),
@@ -252,9 +261,12 @@ FAULTS: tuple[Fault, ...] = (
         _plan(lambda plan, _: replace(plan, stamp=plan.stamp + 3 * NANOSECONDS)),
     ),
     Fault("planner_silent", "plan", "the planner says nothing", _plan(lambda *_: None), 3.0),
-    Fault("slow_cpu", "plan", "every plan comes 0.45 s later", _slow, 3.0),
+    Fault("slow_cpu", "plan", "every plan comes 0.4 s later", _slow, 3.0),
 )
-"""Every fault that can be injected into one process; killed processes are the supervisor's affair."""
+"""Every fault that can be injected into one process."""
+
+SEEN = ("camera", "reasoning", "process")
+"""Places that only a drive on pictures passes through."""
 
 
 def fault(name: str) -> Fault:
