@@ -36,6 +36,15 @@ def test_lamps_that_are_not_there_cost_by_how_sure_they_are_said():
     assert quiet < sure < lamp_loss(logits, truth)
 
 
+def test_the_tokens_around_a_lamp_are_not_asked():
+    truth = torch.zeros(1, 1, 5, 5, dtype=torch.long)
+    truth[..., 2, 2] = RED
+    logits = torch.zeros(1, 1, 5, 5, 6, requires_grad=True)
+    lamp_loss(logits, truth).backward()
+    asked = logits.grad.abs().sum(-1)[0, 0] > 0
+    assert asked[2, 2] and asked[0].all() and not asked[1:4, 1].any() and not asked[2, 3]
+
+
 def test_a_picture_without_lamps_has_a_loss_and_gradients():
     logits = torch.zeros(1, 2, 3, 4, 6, requires_grad=True)
     loss = lamp_loss(logits, torch.zeros(1, 2, 3, 4, dtype=torch.long))

@@ -99,26 +99,39 @@ def past_motion(pose: Tensor, lag: int) -> Tensor:
     return motion.float()
 
 
-def see(model: SceneModel, batch: Mapping[str, Tensor], history_dropout: float = 0.0) -> SeenFrames:
+def see(
+    model: SceneModel, batch: Mapping[str, Tensor], history_dropout: float = 0.0, feature_jitter: float = 0.0
+) -> SeenFrames:
     """Run perception's halves after the backbone over windows of cached frames.
 
     Args:
         model: Perception; its backbone is not run.
         batch: `SCENE_KEYS`, (windows, frames, ...).
         history_dropout: Probability that a window is seen without a past, frame by frame.
+        feature_jitter: Spread of a random gain on every backbone channel of a window, as another exposure, weather or
+            texture would give; only while the model trains. Pictures cannot be varied any more once they are cached.
     """
     rows = flat(batch)
     rig = RigTensors(rows["k"], rows["t_base_camera"], rows["camera_valid"])
     device = rows["k"].device.type
     low = torch.is_autocast_enabled(device)
     dtype = torch.get_autocast_dtype(device) if low else torch.float32
-    features = [rows[name].flatten(0, 1).to(dtype) for name in FEATURE_NAMES]
+    spread = feature_jitter if model.training else 0.0
+    features = [_jittered(batch[name], spread).flatten(0, 2).to(dtype) for name in FEATURE_NAMES]
     # Geometry needs float32: half a pixel at 480 px is beyond bfloat16. The convolutions are what costs.
     with torch.autocast(device, enabled=False):
         rays = model.rays(rig)
     own = model.frame_tokens(features, rays).float()
     with torch.autocast(device, enabled=False):
         return _fused(model, batch, rows, rig, rays, own, history_dropout)
+
+
+def _jittered(features: Tensor, spread: float) -> Tensor:
+    """Maps (windows, frames, cameras, c, h, w) with one gain a window and channel, log-normal."""
+    if spread <= 0.0:
+        return features
+    gain = (spread * torch.randn(features.shape[0], 1, 1, features.shape[3], 1, 1, device=features.device)).exp()
+    return features * gain.to(features.dtype)
 
 
 def _fused(
@@ -276,15 +289,23 @@ class PerceptionModule(nn.Module):
         scene: Perception; its backbone is not run.
         queries: Weights of the scene queries' terms.
         history_dropout: Probability that a frame is seen without its past.
+        feature_jitter: See `see`.
     """
 
-    def __init__(self, scene: SceneModel, queries: QueryLossConfig, history_dropout: float = 0.15) -> None:
+    def __init__(
+        self,
+        scene: SceneModel,
+        queries: QueryLossConfig,
+        history_dropout: float = 0.15,
+        feature_jitter: float = 0.15,
+    ) -> None:
         super().__init__()
-        self.scene, self.queries, self.history_dropout = scene, queries, history_dropout
+        self.scene, self.queries = scene, queries
+        self.history_dropout, self.feature_jitter = history_dropout, feature_jitter
 
     def forward(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Losses by name, ``total`` their sum; keys of the batch are `TRAINING_KEYS`, (windows, frames, ...)."""
-        seen = see(self.scene, batch, self.history_dropout)
+        seen = see(self.scene, batch, self.history_dropout, self.feature_jitter)
         with torch.autocast(batch["k"].device.type, enabled=False):
             return query_losses(seen.output.answers, seen.output.lamps, flat(batch), self.queries)
 

@@ -154,9 +154,10 @@ def scene_losses(said: QueryAnswers, truth: Mapping[str, Tensor], config: QueryL
 def lamp_loss(lamps: Tensor, truth: Tensor, sharpness: float = 2.0) -> Tensor:
     """Where lamps are and what they show, each per lamp: a frame has one or two in 2520 tokens.
 
-    Where: the penalty-reduced focal loss of CenterNet (Zhou et al. 2019, arXiv:1904.07850, eq. 1) on "some lamp"
-    against "none". What: cross-entropy of the state among the lamp's tokens alone. Averaged over tokens instead, a red
-    lamp and a green one would differ by a thousandth of the loss, and are then never told apart.
+    Where: the focal loss of CenterNet (Zhou et al. 2019, arXiv:1904.07850, eq. 1) on "some lamp" against "none"; next
+    to a lamp "none" is not asked for, as a lamp at a token's edge is in both. What: cross-entropy of the state among
+    the lamp's tokens alone. Averaged over tokens instead, a red lamp and a green one would differ by a thousandth of
+    the loss, and are then never told apart.
 
     Args:
         lamps: (b, cameras, h, w, 6) logits of `SignalState`, 0 for no lamp.
@@ -172,7 +173,8 @@ def lamp_loss(lamps: Tensor, truth: Tensor, sharpness: float = 2.0) -> Tensor:
     hit = -(1.0 - p).pow(sharpness) * F.logsigmoid(some)
     miss = -p.pow(sharpness) * F.logsigmoid(-some)
     count = there.sum().clamp(min=1)
-    where = torch.where(there, hit, miss).sum() / count
+    beside = F.max_pool2d((truth > 0).float().flatten(0, 1), 3, stride=1, padding=1).flatten() > 0
+    where = torch.where(there, hit, torch.where(beside, torch.zeros_like(miss), miss)).sum() / count
     states = F.cross_entropy(logits[:, 1:], (target - 1).clamp(min=0), reduction="none")
     return where + torch.where(there, states, torch.zeros_like(states)).sum() / count
 
