@@ -9,6 +9,7 @@ import pytest
 from vadv2_bringup.bag_reader import BagReader
 from vadv2_bringup.city_system import drivers_nodes, with_city
 from vadv2_bringup.cli import main
+from vadv2_bringup.drive_cli import default_driver
 from vadv2_bringup.scene_log_to_bag import road_map_of, write_scene_log_as_bag
 from vadv2_bringup.system import CONFIG, SystemOptions, describe_system
 from vadv2_core.errors import EXIT_BAD_INPUT, InputError
@@ -26,6 +27,16 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("logs")
     outcome = record_drive(DriveOrder("town_b", "free", 4, "lane_follower", 1.0), folder)
     return folder / outcome.order.file
+
+
+def test_the_model_drives_as_soon_as_it_is_trained(tmp_path: Path) -> None:
+    for stage in ("perception", "vlm"):
+        (tmp_path / stage).mkdir()
+        (tmp_path / stage / "model.safetensors").touch()
+    assert default_driver(tmp_path) == "expert", "no planner, no driver"
+    (tmp_path / "planner").mkdir()
+    (tmp_path / "planner" / "model.safetensors").touch()
+    assert default_driver(tmp_path) == "model"
 
 
 def test_who_drives_says_which_nodes_run() -> None:

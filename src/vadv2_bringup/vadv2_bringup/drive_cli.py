@@ -35,7 +35,10 @@ def drive_command(
     scenario: Annotated[str, typer.Option(help="Scenario (./vadv2 sim list).")] = "free",
     seed: Annotated[int, typer.Option(min=0, help="Of everything random in the drive.")] = 7,
     seconds: Annotated[float, typer.Option(min=0.0, help="Longest drive; 0 for the scenario's own.")] = 30.0,
-    driver: Annotated[str, typer.Option(help="Who drives the city: expert, lane_follower or model.")] = "expert",
+    driver: Annotated[
+        str,
+        typer.Option(help="Who drives the city: expert, lane_follower or model; empty: the model if it is trained."),
+    ] = "",
     weather: Annotated[str, typer.Option(help="day, dusk, night, rain, fog or glare.")] = "day",
     video: Annotated[bool, typer.Option("--video/--no-video", help="Also make drive.mp4.")] = True,
     synthetic: Annotated[bool, typer.Option("--synthetic", help="A generated clip in place of the city.")] = False,
@@ -51,9 +54,10 @@ def drive_command(
 ) -> None:
     """Drive the city over ROS 2: the simulator's node, the stack's nodes, and what they leave in a folder.
 
-    By default the expert plans from the truth and the stack's control drives; `--driver model` drives by the six
-    cameras through perception, VLM, planner and control (untrained weights say so in the summary). Equal arguments give
-    equal outputs_sha256. With a clip its images are driven through instead.
+    The model drives by the six cameras through perception, VLM, planner and control. Without its weights below
+    --models the expert drives: it plans from the truth, and the stack's control follows; `--driver model` then drives
+    with untrained weights and says so in the summary. Equal arguments give equal outputs_sha256. With a clip its
+    images are driven through instead.
 
     Examples: ./vadv2 drive --scenario jaywalker --town town_b --seed 3 --out out/jaywalker
 
@@ -67,7 +71,7 @@ def drive_command(
         options = ReplayOptions("", realtime, in_process, (), None, model, models, frames, max_tokens, timeout, chosen)
         drive_clip(clip, out, seed, options, json_path)
         return
-    from vadv2_bringup.drive_city import CityDrive, drive_city
+    from vadv2_bringup.drive_city import CityDrive, drive_city_watched
     from vadv2_bringup.replay import setting_values
     from vadv2_bringup.supervisor import interrupted_by_termination
     from vadv2_core.files import write_json_atomic
@@ -76,14 +80,21 @@ def drive_command(
 
     interrupted_by_termination()
     world = WorldConfig(weather=weather, seconds=seconds)
+    driver = driver or default_driver(models / model)
     sim = SimNodeConfig(
         town=town, scenario=scenario, seed=seed, driver=driver, in_step=not realtime, world=world, truth=True
     )
     drive = CityDrive(sim, model, models, tuple(setting_values(settings or ()).items()), video, timeout)
-    summary = drive_city(drive, out)
+    summary = drive_city_watched(drive, out)
     _print(summary, out)
     if json_path is not None:
         write_json_atomic(json_path, summary)
+
+
+def default_driver(model: Path) -> str:
+    """``model`` where a model directory holds the weights that driving takes, else ``expert``."""
+    trained = all((model / stage / "model.safetensors").is_file() for stage in ("perception", "planner"))
+    return "model" if trained else "expert"
 
 
 def _print(summary: dict[str, Any], out: Path) -> None:
