@@ -3,18 +3,27 @@
 import json
 import resource
 import subprocess
+import time
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import yaml
+from outside_client import OutsideClient
+from sensor_msgs.msg import Image
 from std_msgs.msg import String
+from std_srvs.srv import Trigger
 
 from vadv2_bringup.bag_reader import BagReader
 from vadv2_bringup.ring_recorder import RecorderConfig, RingRecorder
 from vadv2_bringup.shadow import ShadowConfig, ShadowFrame, compare, done_in_words, stretches, way_ahead
+from vadv2_bringup.supervisor import Supervisor
 from vadv2_bringup.system import SystemOptions, describe_system
 from vadv2_core.ego import EgoState
 from vadv2_core.geometry import Pose2
+from vadv2_ros import qos
+from vadv2_ros.images import image_from_rgb
 
 SECOND = 1_000_000_000
 
@@ -124,6 +133,36 @@ def test_a_disk_that_fills_up_while_writing_leaves_nothing_half_written(full, tm
     recorder.push("/a", "std_msgs/msg/String", told("there is room"), 4 * SECOND)
     recorder.finish()
     assert len(recorder.written) == 1
+
+
+def test_the_recorders_node_lives_on_with_a_full_disk_and_says_so(tmp_path):
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    parameters = tmp_path / "parameters.yaml"
+    recorder = {"directory": str(folder), "before": 5.0, "after": 0.0}
+    parameters.write_text(yaml.safe_dump({"recorder": {"ros__parameters": recorder}}))
+    full = describe_system(options=SystemOptions(recorder=True, params_file=str(parameters)))
+    system = replace(full, nodes=tuple(n for n in full.nodes if n.name == "recorder"))
+    noise = np.random.default_rng(0).integers(0, 256, (450, 800, 3), dtype=np.uint8)
+
+    with OutsideClient(timeout=120.0) as client, Supervisor(system) as supervisor:
+        camera = client.publisher(Image, "/camera/front/image", qos.IMAGE)
+
+        def shows(name, value):
+            camera.publish(image_from_rgb(noise, client.node.get_clock().now().nanoseconds, "front"))
+            return supervisor.ended() == {} and client.diagnostics("recorder").get(name) == value
+
+        client.wait(lambda: shows("lifecycle", "active") and camera.get_subscription_count() > 0)
+        with small_disk(folder):
+            began = time.monotonic()
+            client.wait(lambda: shows("clips", "0") and time.monotonic() - began > 1.0)
+            assert client.call(Trigger, "/recorder/trigger", Trigger.Request()).success
+            client.wait(lambda: shows("failures", "1"))
+            assert "No space left" in client.diagnostics("recorder")["message"]
+            assert list(folder.iterdir()) == [], "nothing half-written"
+        assert client.call(Trigger, "/recorder/trigger", Trigger.Request()).success
+        client.wait(lambda: shows("clips", "1"))
+        assert client.diagnostics("recorder")["lifecycle"] == "active"
 
 
 def test_clips_are_not_without_end(tmp_path):

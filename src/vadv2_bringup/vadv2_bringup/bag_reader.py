@@ -16,7 +16,8 @@ from rosbags.highlevel import AnyReader
 from rosbags.interfaces import Connection
 
 from vadv2_bringup.bag_topics import BagTopics, find_topics
-from vadv2_core.camera import CameraFrame, CameraRig
+from vadv2_bringup.bag_writer import RIG_NAME
+from vadv2_core.camera import CameraFrame, CameraRig, load_rig
 from vadv2_core.command import DrivingCommand, Route
 from vadv2_core.ego import EgoState
 from vadv2_core.errors import InputError
@@ -89,7 +90,7 @@ class BagReader:
     Args:
         path: Folder with ``metadata.yaml``, or one ``.mcap`` or ``.db3`` file.
         mapping: Topics chosen by the user (`vadv2_bringup.bag_topics.parse_map`).
-        rig: Calibration to use instead of CameraInfo and ``/tf_static``.
+        rig: Calibration to use instead of the folder's own rig file, or of CameraInfo and ``/tf_static``.
         without_cameras: Also open a bag that has none, to look into it.
 
     Raises:
@@ -104,7 +105,9 @@ class BagReader:
         *,
         without_cameras: bool = False,
     ) -> None:
-        self.path, self._given_rig = path, rig
+        self.path = path
+        kept = path / RIG_NAME
+        self._given_rig = load_rig(kept) if rig is None and kept.is_file() else rig
         self._rig: CameraRig | None = None
         if not path.exists():
             raise InputError("is not there", str(path), "a rosbag2 folder, .mcap or .db3 file")

@@ -28,6 +28,9 @@ _LATCHED = Qos(
 )
 """So that ``ros2 bag play`` says again what was said once."""
 
+RIG_NAME = "rig.yaml"
+"""A rig file in a bag's folder: the mountings of its cameras, where no ``/tf_static`` says them."""
+
 
 def type_name(message: Any) -> str:
     """The ROS name of a message's type (``nav_msgs/msg/Odometry``), of rclpy's classes and of rosbags'."""
@@ -76,6 +79,10 @@ class BagWriter:
                 raise
         finally:
             shutil.rmtree(self._partial, ignore_errors=True)
+
+    def put(self, name: str, data: bytes) -> None:
+        """Lay a file into the folder, beside the messages."""
+        (self._partial / name).write_bytes(data)
 
     def write(self, topic: str, message: Any, stamp: Stamp, *, latched: bool = False) -> None:
         """Add a message, of rclpy's classes or of rosbags'.

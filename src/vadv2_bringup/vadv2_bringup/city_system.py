@@ -22,10 +22,10 @@ def camera_outputs(config: SimNodeConfig) -> dict[str, str]:
 
 
 def drivers_nodes(system: SystemDescription, driver: str) -> SystemDescription:
-    """The stack's nodes that a driver needs: all for the model, control alone where the simulator's node plans."""
+    """The stack's nodes that a driver needs: all for the model, else control; the recorder hears whoever drives."""
     if driver == MODEL:
         return system
-    return replace(system, nodes=tuple(n for n in system.nodes if n.name == "control"))
+    return replace(system, nodes=tuple(n for n in system.nodes if n.name in ("control", "recorder")))
 
 
 def with_city(system: SystemDescription, config: SimNodeConfig) -> SystemDescription:

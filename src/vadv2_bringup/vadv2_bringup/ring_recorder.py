@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
-from vadv2_bringup.bag_writer import BagWriter
+from vadv2_bringup.bag_writer import RIG_NAME, BagWriter
 from vadv2_core.config import parameter, validate
 from vadv2_core.errors import InputError
 from vadv2_core.files import write_json_atomic
@@ -32,6 +32,7 @@ class RecorderConfig:
         2048, "Largest memory of the ring; the oldest goes first.", unit="MB", minimum=16, maximum=65536
     )
     max_clips: int = parameter(50, "Clips kept; the oldest is not overwritten, no new one is written.", minimum=1)
+    rig_file: str = parameter("", "Calibration to lay into every clip, where no topic says the cameras' mounting.")
 
     def __post_init__(self) -> None:
         validate(self, "recorder")
@@ -130,6 +131,8 @@ class RingRecorder:
             if len(list(folder.glob("clip_*.json"))) >= self.config.max_clips:
                 raise InputError(f"holds {self.config.max_clips} clips", str(folder), "room, or a larger max_clips")
             with BagWriter(path) as bag:
+                if self.config.rig_file:
+                    bag.put(RIG_NAME, Path(self.config.rig_file).read_bytes())
                 begin = kept[0].stamp if kept else cut.begin
                 for message in said:
                     bag.write_serialized(message.topic, message.kind, message.data, begin, latched=True)

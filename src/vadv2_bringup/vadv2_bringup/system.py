@@ -331,7 +331,7 @@ def node_configs(driver: DriverConfig, options: SystemOptions) -> dict[str, Any]
     if not options.commander:
         del configs["commander"]
     if options.recorder or options.shadow:
-        configs["recorder"] = RecorderConfig()
+        configs["recorder"] = RecorderConfig(rig_file=rig_file)
     return configs
 
 
