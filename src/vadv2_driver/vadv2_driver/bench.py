@@ -31,6 +31,9 @@ SECTIONS = ("tiny", "latency", "encoder", "backbones", "denoiser", "peers", "min
 WARM_UP = 20
 """Frames before the clock runs: the history is full then, and nothing is compiled any more."""
 
+TURNS = 3
+"""Of the latency section: alone and beside the VLM, in turns."""
+
 Table = dict[str, Any]
 
 
@@ -278,52 +281,60 @@ def _cuda_rate(config: DriverConfig, rounds: int) -> float:
     return _rounded(1e3 / np.median(wall))
 
 
-def _reason_for_ever(stop: Any) -> None:
-    """The VLM's process: words, one answer after another, until told to stop."""
+def _reason_for_ever(working: Any, ready: Any) -> None:
+    """The VLM's process: words, one answer after another, while told to work; behind the others, as in its node."""
     from vadv2_driver.bench_frames import COMMAND, BenchFrames
     from vadv2_perception import SceneEncoder
+    from vadv2_vlm.priority import step_back
     from vadv2_vlm.reasoner import Reasoner
 
     config = _config("tiny")
     tokens = SceneEncoder(config.directory("perception"), config.perception).encode(*BenchFrames()[0])
     vlm = Reasoner(config.directory("vlm"), config.vlm)
-    while not stop.is_set():
+    vlm.reason(tokens, COMMAND)
+    step_back()
+    ready.set()
+    while working.wait():
         vlm.reason(tokens, COMMAND)
 
 
-def _paced(chain: _ImageToTrajectory, seconds: float, rate: float = 10.0) -> list[float]:
-    """Wall milliseconds of every frame at a fixed rate; a late frame is not made up for."""
-    times = []
+def _paced(chain: _ImageToTrajectory, seconds: float, rate: float = 10.0) -> tuple[list[float], list[float]]:
+    """CPU and wall milliseconds of every frame at a fixed rate; a late frame is not made up for."""
+    cpu, wall = [], []
     following = time.perf_counter()
     for index in range(round(seconds * rate)):
         following = max(following + 1.0 / rate, time.perf_counter())
         time.sleep(max(0.0, following - time.perf_counter()))
-        began = time.perf_counter()
+        c, w = time.process_time(), time.perf_counter()
         chain(index)
-        times.append(1e3 * (time.perf_counter() - began))
-    return times
+        cpu.append(1e3 * (time.process_time() - c))
+        wall.append(1e3 * (time.perf_counter() - w))
+    return cpu, wall
 
 
 def _latency(seconds: float) -> Table:
-    """Image to trajectory at 10 Hz, alone and with the VLM's process reasoning all the time."""
+    """Image to trajectory at 10 Hz, alone and with the VLM's process reasoning all the time, in turns.
+
+    The percentiles are medians over the turns: the 99th of one turn is what two frames had the bad luck of.
+    """
     chain = _ImageToTrajectory(_config("tiny"))
-    _timed(chain, 1)
-    table: Table = {}
     context = multiprocessing.get_context("spawn")
-    for name, beside in (("without", False), ("with", True)):
-        stop = context.Event()
-        process = context.Process(target=_reason_for_ever, args=(stop,), daemon=True)
-        if beside:
-            process.start()
-            time.sleep(15.0)  # It loads its model before it weighs on anybody.
-        times = _paced(chain, seconds)
-        if beside:
-            stop.set()
-            process.join(30.0)
-            process.terminate()
-        table[f"p50_{name}_vlm_ms"] = _rounded(np.percentile(times, 50))
-        table[f"p99_{name}_vlm_ms"] = _rounded(np.percentile(times, 99))
-    return table
+    working, ready = context.Event(), context.Event()
+    process = context.Process(target=_reason_for_ever, args=(working, ready), daemon=True)
+    process.start()
+    _timed(chain, 1)
+    if not ready.wait(300.0):
+        raise InputError("the VLM's process did not begin", "bench section 'latency'", "its own message above")
+    turns: dict[str, list[float]] = {}
+    for _ in range(TURNS):
+        for name in ("without", "with"):
+            (working.set if name == "with" else working.clear)()
+            cpu, wall = _paced(chain, seconds)
+            for key, values, share in (("ms", wall, 50), ("ms", wall, 99), ("cpu_ms", cpu, 99)):
+                turns.setdefault(f"p{share}_{name}_vlm_{key}", []).append(float(np.percentile(values, share)))
+    process.terminate()
+    process.join(30.0)
+    return {key: _rounded(np.median(values)) for key, values in turns.items()}
 
 
 _RUNS: dict[str, Callable[[int, float], Table]] = {
@@ -373,7 +384,7 @@ def bench_model(
     Args:
         sections: Some of `SECTIONS`.
         rounds: Frames that a median is taken over.
-        seconds: How long each half of the latency section drives at 10 Hz.
+        seconds: How long each half of a turn of the latency section drives at 10 Hz.
         tell: Called with a section's name when it begins.
         done: Called with a section's key and the table so far when it ends, so that nothing is lost when it is cut off.
         known: Earlier sections, which are kept.

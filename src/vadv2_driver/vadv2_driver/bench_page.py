@@ -24,6 +24,8 @@ _WORDS = {
     "p99_without_vlm_ms": "at 10 Hz, 99th percentile, wall ms",
     "p50_with_vlm_ms": "at 10 Hz beside the VLM's process, median wall ms",
     "p99_with_vlm_ms": "at 10 Hz beside the VLM's process, 99th percentile, wall ms",
+    "p99_without_vlm_cpu_ms": "at 10 Hz, 99th percentile, CPU-ms",
+    "p99_with_vlm_cpu_ms": "at 10 Hz beside the VLM's process, 99th percentile, CPU-ms",
     "memory_mb": "peak memory, MB",
     "memory_mb_encoder_and_planner": "peak memory of encoder and planner, MB",
     "memory_mb_with_vlm": "peak memory with the VLM in the same process, MB",

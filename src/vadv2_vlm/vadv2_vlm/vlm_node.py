@@ -29,6 +29,7 @@ from vadv2_ros.mailbox import Mailbox
 from vadv2_ros.node_process import run_node
 from vadv2_ros.worker_node import WorkerNode
 from vadv2_vlm.node_configuration import VlmNodeConfig
+from vadv2_vlm.priority import step_back
 from vadv2_vlm.reasoner import Reasoner
 
 
@@ -96,6 +97,7 @@ class VlmNode(WorkerNode[VlmNodeConfig, SceneTokens]):
         return self._command or DrivingCommand(tokens.stamp, "", DrivingAction.UNKNOWN)
 
     def _write(self, pages: Mailbox[SceneTokens]) -> None:
+        step_back()
         while (tokens := pages.take()) is not None:
             try:
                 self._say_words(tokens, self._command_for(tokens), self.config.reasoner.max_seconds or None)
