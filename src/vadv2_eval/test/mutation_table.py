@@ -27,6 +27,7 @@ def noticed_by(number: int) -> str:
         "VADV2_MUTATION": str(number),
         "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
         "OMP_NUM_THREADS": "1",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # importing them takes longer than most mistakes live
     }
     chosen = TESTS[1:] if MUTATIONS[number].module.startswith("open_loop") else (TESTS[0], TESTS[2])
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "mutation_plugin", "-p", "no:cacheprovider"]
