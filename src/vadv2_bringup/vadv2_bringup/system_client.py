@@ -146,8 +146,11 @@ class SystemClient:
         def receive(data: bytes) -> None:
             value = convert(deserialize_message(data, kind))
             table = self.answers[name]
-            # A plan is acted on more than once; the first command that follows it answers its frame.
-            stamp = value.trajectory_stamp if name == "vehicle_command" and value.trajectory_stamp else value.stamp
+            stamp = value.stamp
+            if name == "vehicle_command" and not self.system.options.in_step:
+                # A plan is acted on more than once; the first command that follows it answers its frame. In step each
+                # frame has its own command, also one whose plan was refused and that follows an older one.
+                stamp = value.trajectory_stamp or value.stamp
             table.setdefault(stamp, Answer(value, time.perf_counter()))
             self._bag.write_serialized(topic, type_name, data, max(value.stamp, 0))
 

@@ -277,6 +277,45 @@ def test_time_going_back_starts_over():
     assert rig.drive(1.0)[-1].state is DriveState.DRIVING
 
 
+RADIUS = 40.0
+
+
+def bend_plan(ego, speed=8.0):
+    """Left round a circle, from where the ego is."""
+    t = 0.1 * np.arange(1, 81)
+    turned = speed * t / RADIUS
+    bend = np.column_stack([t, RADIUS * np.sin(turned), RADIUS * (1 - np.cos(turned)), turned, 0 * t + speed, 0 * t])
+    return replace(straight_plan(ego), points=bend[None])
+
+
+@pytest.mark.parametrize("jump", [-1.5, 1.5])
+def test_a_clock_that_jumps_in_a_bend_does_not_lead_off_it(jump):
+    rig = Rig(speed=8.0)
+    for index in range(100):
+        rig.step(bend_plan(rig.ego()) if index % 3 == 0 else None)
+    x, y = rig.state.pose.transform(np.array([[0.0, RADIUS]]))[0]
+    rig.time += jump
+    aside = []
+    for _ in range(300):
+        _, status = rig.step()
+        aside.append(abs(math.hypot(rig.state.pose.x - x, rig.state.pose.y - y) - RADIUS))
+    assert status.state is DriveState.STOPPED and rig.state.speed < 0.1
+    assert max(aside) < 0.5
+
+
+def test_a_way_of_before_is_not_followed_from_another_place():
+    rig = Rig(speed=8.0)
+    for index in range(100):
+        rig.step(bend_plan(rig.ego()) if index % 3 == 0 else None)
+    rig.time -= 1.5
+    rig.state = replace(rig.state, pose=Pose2(rig.state.pose.x + 30.0, rig.state.pose.y, rig.state.pose.yaw))
+    before = rig.state.steering_angle
+    for _ in range(30):
+        _, status = rig.step()
+    assert status.state is DriveState.SOFT_STOP
+    assert rig.state.steering_angle == pytest.approx(before, abs=0.02), "the wheel stays where it is"
+
+
 finite_or_not = st.floats(allow_nan=True, allow_infinity=True, width=64)
 
 

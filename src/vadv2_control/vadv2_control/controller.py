@@ -39,6 +39,7 @@ class Controller:
         self.limiter = CommandLimiter(vehicle)
         self.obstacles: Obstacles | None = None
         self._path: ReferencePath | None = None
+        self._way: ReferencePath | None = None
         self._plan_stamp: Stamp = 0
         self._seen: Stamp | None = None
         self._plan_fault = ""
@@ -76,6 +77,9 @@ class Controller:
         believed = self.odometry.last
         if believed is None:
             return self._without_odometry(ego, now)
+        if self._way is not None and self._resume and self._deviation(believed) > self.config.drive.max_path_deviation:
+            # Place jumped with time, or too long passed: that way leads elsewhere.
+            self._way = None
         if candidates is not None and candidates.stamp != self._seen:
             self._take(candidates, believed)
         self._facts = self._look(believed, now)
@@ -115,7 +119,10 @@ class Controller:
     def _tick(self, now: Stamp) -> float:
         dt = self.config.period if self._now is None else seconds_between(self._now, now)
         if dt < 0.0 or dt > _MAX_GAP:
+            # What is known by time is worth nothing now. A way is a place: a vehicle that must stop stops along it.
+            way = self._path or self._way
             self.reset()
+            self._way = way
             dt = self.config.period
         self._now = now
         return min(max(dt, 1e-3), 0.2)
@@ -132,22 +139,25 @@ class Controller:
         if plan is None or fault:
             self._fresh_plans = 0
             return
-        self._path, self._plan_stamp = ReferencePath(plan), plan.stamp
+        self._path, self._way, self._plan_stamp = ReferencePath(plan), None, plan.stamp
         self._fresh_plans += 1
         self._degraded = "; ".join(candidates.degraded)
         self._reasoning_age = candidates.ages.get("reasoning")
 
     def _drop_plan(self, why: str) -> None:
-        self._path, self._plan_stamp, self._seen, self._fresh_plans, self._plan_fault = None, 0, None, 0, why
+        self._path = self._way = None
+        self._plan_stamp, self._seen, self._fresh_plans, self._plan_fault = 0, None, 0, why
+
+    def _deviation(self, ego: EgoState) -> float:
+        path = self._path or self._way
+        return 0.0 if path is None else abs(path.locate(ego.pose).lateral)
 
     def _look(self, ego: EgoState, now: Stamp) -> DriveFacts:
-        contact, deviation = None, 0.0
-        if self._path is not None:
-            deviation = abs(self._path.locate(ego.pose).lateral)
-            if self.obstacles is not None:
-                limit = self.config.obstacles.time_to_collision
-                soon = time_to_collision(self._path, ego, self.obstacles, now, self.config.obstacles, self.vehicle)
-                contact = soon if soon is not None and soon <= limit else None
+        contact = None
+        if self._path is not None and self.obstacles is not None:
+            limit = self.config.obstacles.time_to_collision
+            soon = time_to_collision(self._path, ego, self.obstacles, now, self.config.obstacles, self.vehicle)
+            contact = soon if soon is not None and soon <= limit else None
         plan_age = None if self._path is None else seconds_between(self._plan_stamp, now)
         if plan_age is not None and plan_age > self.config.drive.max_plan_age:
             self._fresh_plans = 0
@@ -157,7 +167,7 @@ class Controller:
             self._plan_fault,
             self._degraded,
             abs(ego.speed),
-            deviation,
+            self._deviation(ego),
             contact,
             self._fresh_plans,
         )
@@ -172,10 +182,11 @@ class Controller:
         steering, acceleration, target = self.limiter.steering_angle, self._brake(state, ego, dt), 0.0
         # An emergency without believable odometry keeps the wheel where it is.
         blind = emergency and seconds_between(ego.stamp, now) > self.config.drive.max_odometry_age
-        if self._path is not None and not blind:
+        path = self._path or self._way
+        if path is not None and not blind:
             frozen = not self.machine.engaged
-            steering = self.lateral.steer(self._path, ego, dt, freeze_integrator=frozen)
-            if state in _FOLLOWS:
+            steering = self.lateral.steer(path, ego, dt, freeze_integrator=frozen)
+            if self._path is not None and state in _FOLLOWS:
                 cap = self.config.drive.speed_cap
                 if state is DriveState.DEGRADED:
                     cap = min(cap, self.config.drive.degraded_speed_cap)
