@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 import time
 from collections import Counter
@@ -18,9 +19,10 @@ from typing import Any
 from vadv2_bringup.bag_topics import COMMAND, ODOMETRY, ROUTE, TF_STATIC, image_topic, info_topic
 from vadv2_bringup.city_system import camera_outputs, drivers_nodes
 from vadv2_bringup.clip_to_bag import static_transforms
-from vadv2_bringup.drive_record import DriveRecord
+from vadv2_bringup.drive_record import DriveRecord, partial_folder
 from vadv2_bringup.replay import progress_bar
 from vadv2_bringup.system import TOPICS, SystemDescription, SystemOptions, changed, describe_system, driver_for
+from vadv2_bringup.watched import WorkerDied, watched
 from vadv2_core.camera import CameraFrame
 from vadv2_core.drive import DriveState, DriveStatus, VehicleCommand
 from vadv2_core.errors import InputError
@@ -101,7 +103,8 @@ class _Recorder:
         from vadv2_sim.record import log_header
 
         session = self.node.session
-        self._log = SceneLogWriter(self._record.folder / LOG_NAME, log_header(session.world, self._drive.sim.driver))
+        header = log_header(session.world, self._drive.sim.driver)
+        self._log = SceneLogWriter(self._record.folder / LOG_NAME, header, flush_every=1)
         if self._drive.video and frame.images is not None:
             self._video = DriveVideo(self._record.folder / VIDEO_NAME, session.world.road, session.config.world.vehicle)
         if frame.images is not None:
@@ -158,13 +161,17 @@ class _Recorder:
 
     def close(self) -> None:
         """Finish video and log."""
-        if self._video is not None:
-            self._video.close()
-            self._video = None
+        self.leave()
         if self._log is not None:
             world = self.node.session.world
             self._log.close({"reason": world.reason, "success": world.success, "seconds": world.time})
             self._log = None
+
+    def leave(self) -> None:
+        """Finish the video; a log that is not finished stays cut short, as it is."""
+        if self._video is not None:
+            self._video.close()
+            self._video = None
 
 
 def write_images(bag: Any, images: CameraFrame) -> None:
@@ -206,7 +213,7 @@ def drive_city(drive: CityDrive, out: Path, title: str = "") -> dict[str, Any]:
         try:
             _run(drive, system, recorder)
         except BaseException:
-            _keep_log(record, out)
+            _keep_log(out)
             raise
         world = recorder.node.session.world
         summary = {
@@ -233,11 +240,31 @@ def _notes(summary: dict[str, Any]) -> list[str]:
     return [words, *(f"{e['kind']}: {e['detail']}" for e in faults)]
 
 
-def _keep_log(record: DriveRecord, out: Path) -> None:
-    part = record.folder / f"{LOG_NAME}.part"
-    if part.is_file():
-        out.parent.mkdir(parents=True, exist_ok=True)
-        part.replace(out.with_name(f"{out.name}.scenes.zst.part"))
+def _keep_log(out: Path) -> Path | None:
+    """Put the scene log of a drive that did not end well beside its place, and say where."""
+    part = partial_folder(out) / f"{LOG_NAME}.part"
+    if not part.is_file():
+        return None
+    kept = out.with_name(f"{out.name}.scenes.zst.part")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part.replace(kept)
+    return kept
+
+
+def drive_city_watched(drive: CityDrive, out: Path) -> dict[str, Any]:
+    """As `drive_city`, in a process of its own: SUMO's and the renderer's native code may take their process with them.
+
+    Raises:
+        InputError: as `drive_city`, and where the process died.
+    """
+    try:
+        summary: dict[str, Any] = watched(lambda: drive_city(drive, out))
+    except WorkerDied as death:
+        kept = _keep_log(out)
+        shutil.rmtree(partial_folder(out), ignore_errors=True)
+        words = f"the simulator's process died ({death})"
+        raise InputError(words + (f"; the log is kept in {kept}" if kept else ""), "drive", "another seed") from None
+    return summary
 
 
 def _run(drive: CityDrive, system: SystemDescription, recorder: _Recorder) -> None:
@@ -294,7 +321,7 @@ def _run(drive: CityDrive, system: SystemDescription, recorder: _Recorder) -> No
     finally:
         if node is not None:
             node.stop_working()
-            recorder.close()
+            recorder.leave()
             node.destroy_node()
         rclpy.try_shutdown()
 

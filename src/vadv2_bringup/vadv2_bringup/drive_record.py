@@ -36,6 +36,11 @@ def stage_statistics(timings: Sequence[dict[str, float]]) -> dict[str, dict[str,
     return statistics
 
 
+def partial_folder(directory: Path) -> Path:
+    """Where a drive's files are until it has ended well."""
+    return directory.with_name(f".{directory.name}.partial")
+
+
 class DriveRecord:
     """Collects a drive's outputs into a folder that appears when the drive has ended well.
 
@@ -54,7 +59,7 @@ class DriveRecord:
         if directory.is_dir() and any(directory.iterdir()) and not (directory / SUMMARY_NAME).is_file():
             raise InputError("is not empty and holds no earlier drive", str(directory), "a new folder")
         self.directory = directory
-        self._partial = directory.with_name(f".{directory.name}.partial")
+        self._partial = partial_folder(directory)
         shutil.rmtree(self._partial, ignore_errors=True)
         self._partial.mkdir(parents=True)
         self.bag = BagWriter(self._partial / BAG_NAME)

@@ -108,10 +108,11 @@ class SceneLogWriter:
     Args:
         path: Ends in `SCENE_LOG_SUFFIX`; parents are made.
         header: Of the drive.
+        flush_every: Frames after which what was written can be read, should the process die; fewer pack worse.
     """
 
-    def __init__(self, path: Path, header: SceneLogHeader) -> None:
-        self.path, self.header = path, header
+    def __init__(self, path: Path, header: SceneLogHeader, flush_every: int = FLUSH_EVERY) -> None:
+        self.path, self.header, self._flush_every = path, header, flush_every
         path.parent.mkdir(parents=True, exist_ok=True)
         self.part = path.with_name(path.name + ".part")
         self._out: BinaryIO = self.part.open("wb")
@@ -184,7 +185,7 @@ class SceneLogWriter:
             self._last["words"] = len(self._words)
         self._say(record)
         self.frames += 1
-        if self.frames % FLUSH_EVERY == 0:
+        if self.frames % self._flush_every == 0:
             self._flush()
 
     def close(self, end: dict[str, Any] | None = None) -> None:
