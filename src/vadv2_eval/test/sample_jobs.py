@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from pathlib import Path
 
 from vadv2_core.errors import InputError
@@ -40,3 +41,12 @@ def log_call(argument: list) -> int:
     with Path(argument[0]).open("a") as file:
         file.write(f"{argument[1]}\n")
     return argument[1]
+
+
+def hang_once(argument: list) -> int:
+    """Writes its process id and never ends, the first time it is called with this mark."""
+    mark, value = Path(argument[0]), argument[1]
+    if value == 2 and not mark.exists():
+        mark.write_text(str(os.getpid()))
+        threading.Event().wait()
+    return value

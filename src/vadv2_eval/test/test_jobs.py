@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
+from pathlib import Path
 
+import psutil
 import pytest
 
 from vadv2_core.errors import InputError
@@ -62,6 +67,34 @@ def test_a_run_goes_on_where_it_was_cut_and_counts_nothing_twice(tmp_path):
     assert sorted(calls.read_text().split()) == ["0", "1", "2", "2", "3"]
     run_jobs("sample_jobs:log_call", jobs, ResultStore(path))
     assert len(calls.read_text().split()) == 5
+
+
+def until(true, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_killed_run_takes_its_workers_along_and_goes_on(tmp_path):
+    mark, path = tmp_path / "mark", tmp_path / "s.jsonl"
+    run = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from vadv2_eval.jobs import Job, ResultStore, run_jobs
+jobs = [Job(str(i), [{str(mark)!r}, i]) for i in range(5)]
+run_jobs("sample_jobs:hang_once", jobs, ResultStore(Path({str(path)!r})), workers=2)
+"""
+    killed = subprocess.Popen([sys.executable, "-c", run])
+    until(lambda: mark.exists() and mark.read_text() and path.exists() and path.read_text().count("\n") == 4)
+    killed.kill()
+    killed.wait()
+    worker = int(mark.read_text())
+    until(lambda: not psutil.pid_exists(worker) or psutil.Process(worker).status() == psutil.STATUS_ZOMBIE)
+    subprocess.run([sys.executable, "-c", run], check=True)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert sorted((r["key"], r["result"]) for r in lines) == [(str(i), i) for i in range(5)]
 
 
 def test_keys_must_be_unique(tmp_path):

@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -91,7 +92,14 @@ def _attempt(function: Callable[[Any], Any], argument: Any) -> dict[str, Any]:
         return {"error": str(error)}
 
 
+def _end_with(parent: Any) -> None:
+    wait([parent.sentinel])
+    os._exit(1)
+
+
 def _work(name: str, pipe: Connection, path: list[str]) -> None:
+    # A run that is killed takes its workers with it: they would go on for minutes beside the one that is started next.
+    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
     sys.path[:] = path
     function = _function(name)
     while True:
