@@ -1,8 +1,9 @@
 """Which test notices each deliberate mistake: a table.
 
-    .venv/bin/python src/vadv2_eval/test/mutation_table.py [--json FILE] [--only N]
+    .venv/bin/python src/vadv2_eval/test/mutation_table.py [--json FILE] [--page docs/evaluation.md] [--only N]
 
-Each mistake is planted in a process of its own and the metric tests run until one fails.
+Each mistake is planted in a process of its own and the metric tests run until one fails. The page takes the table
+between its marks.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from pathlib import Path
 
 from mutations import MUTATIONS
 
+from vadv2_core.files import write_between_marks
+
 HERE = Path(__file__).resolve().parent
+BEGIN, END = "<!-- mutation table -->", "<!-- end -->"
 TESTS = ("test_pdms_cases.py", "test_open_loop.py", "test_pdms_parts.py")
 
 
@@ -39,25 +43,34 @@ def noticed_by(number: int) -> str:
     return found.group(1) if found else f"exit status {done.returncode}"
 
 
+def table(rows: list[dict[str, str]]) -> str:
+    """The rows as Markdown, and how many mistakes nothing noticed."""
+    lines = ["| # | mistake | in | noticed by |", "|---|---|---|---|"]
+    for number, row in enumerate(rows, 1):
+        test = f"`{row['noticed_by']}`" if row["noticed_by"] else "**nothing**"
+        lines.append(f"| {number} | {row['mistake']} | `{row['module']}` | {test} |")
+    unnoticed = sum(not row["noticed_by"] for row in rows)
+    return "\n".join([*lines, "", f"{len(rows)} mistakes, {unnoticed} unnoticed"])
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--page", type=Path)
     parser.add_argument("--only", type=int)
     arguments = parser.parse_args()
     numbers = range(len(MUTATIONS)) if arguments.only is None else [arguments.only]
     rows = []
-    print("| # | mistake | in | noticed by |\n|---|---|---|---|")
     for number in numbers:
         mutation, test = MUTATIONS[number], noticed_by(number)
         rows.append({"mistake": mutation.name, "module": mutation.module, "noticed_by": test})
-        print(
-            f"| {number + 1} | {mutation.name} | `{mutation.module}` | {f'`{test}`' if test else '**nothing**'} |",
-            flush=True,
-        )
+        print(f"{mutation.name} ({mutation.module}): {test or 'NOTHING'}", flush=True)
     unnoticed = [r["mistake"] for r in rows if not r["noticed_by"]]
-    print(f"\n{len(rows)} mistakes, {len(unnoticed)} unnoticed")
+    print(f"\n{table(rows)}")
     if arguments.json is not None:
         arguments.json.write_text(json.dumps({"mutations": rows, "unnoticed": unnoticed}, indent=2) + "\n")
+    if arguments.page is not None and arguments.only is None:
+        write_between_marks(arguments.page, BEGIN, END, table(rows) + "\n")
     return 1 if unnoticed else 0
 
 
