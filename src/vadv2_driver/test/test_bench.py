@@ -76,6 +76,7 @@ def test_the_bench_has_the_keys_it_promises() -> None:
 def test_a_page_takes_the_tables_between_its_marks(tmp_path: Path) -> None:
     table = {
         "machine": machine(),
+        "load_before": {"tiny": 1.25, "latency": 2.5, "peers": 0.5},
         "tiny": {"embedding_cpu_ms": 12.5, "parameters": 1234567},
         "peers": {"regression": {"planner_cpu_ms": 3.0}, "vocabulary": {"planner_cpu_ms": 7.0}},
     }
@@ -90,6 +91,7 @@ def test_a_page_takes_the_tables_between_its_marks(tmp_path: Path) -> None:
     assert "1 234 567" in text
     assert "| vocabulary | 7.0 |" in text
     assert text.count("### ") == 2
+    assert "Load when it began: 1.25; when the rows at 10 Hz did: 2.5." in text
     page.write_text("no marks")
     with pytest.raises(InputError, match="no place"):
         write_page(page, table)

@@ -50,7 +50,6 @@ def machine() -> Table:
         "family_model": _cpu_family(info),
         "cores": os.cpu_count(),
         "instructions": [name for name in INSTRUCTIONS if name in info],
-        "load_before": round(os.getloadavg()[0], 2),
         "versions": {
             "torch": torch.__version__,
             "openvino": openvino.__version__,
@@ -390,7 +389,7 @@ def bench_model(
         known: Earlier sections, which are kept.
 
     Returns:
-        A table by section, and the machine. ``latency`` is part of ``tiny``.
+        A table by section, the machine, and its load when each section began. ``latency`` is part of ``tiny``.
 
     Raises:
         InputError: for an unknown section.
@@ -403,6 +402,7 @@ def bench_model(
     with _environment():
         for name in sections:
             tell(name)
+            loads = {**table.get("load_before", {}), name: round(os.getloadavg()[0], 2)}
             receiver, sender = context.Pipe(duplex=False)
             process = context.Process(target=_section, args=(name, rounds, seconds, sender))
             process.start()
@@ -416,6 +416,6 @@ def bench_model(
             finally:
                 process.join()
             key = "tiny" if name == "latency" else name
-            table[key] = table.get(key, {}) | answer
+            table |= {key: table.get(key, {}) | answer, "load_before": loads}
             done(key, table)
     return table

@@ -80,12 +80,15 @@ def tables(table: dict[str, Any]) -> str:
     lines = [
         f"{machine['processor']} (family/model {machine['family_model']}), {machine['cores']} cores, "
         f"{' '.join(machine['instructions'])}; {versions}; {openmp}. "
-        f"Load when the bench began: {machine['load_before']} (a loaded machine's caches and clocks are shared: "
-        "expect more milliseconds than on a quiet one).",
+        "A loaded machine's caches and clocks are shared: the more load, the more milliseconds, of CPU too.",
     ]
+    loads = table["load_before"]
     for name, values in table.items():
-        if name != "machine":
-            lines += ["", f"### {_HEADINGS.get(name, name)}", "", *_rows(values)]
+        if name not in ("machine", "load_before"):
+            load = f"Load when it began: {loads[name]}"
+            if name == "tiny" and "latency" in loads:
+                load += f"; when the rows at 10 Hz did: {loads['latency']}"
+            lines += ["", f"### {_HEADINGS.get(name, name)}", "", f"{load}.", "", *_rows(values)]
     return "\n".join(lines) + "\n"
 
 
