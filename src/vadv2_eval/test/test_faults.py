@@ -9,16 +9,17 @@ from vadv2_core.drive import VehicleCommand
 from vadv2_core.errors import InputError
 from vadv2_core.vehicle import VehicleConfig
 from vadv2_eval.faults import campaign
-from vadv2_eval.faults.campaign import FaultOutcome, chosen_faults, run, run_kept, summary, violations
+from vadv2_eval.faults.campaign import Drives, FaultOutcome, chosen_faults, run, run_kept, summary, violations
 from vadv2_eval.faults.drive import DriveSpec
 from vadv2_eval.faults.injections import FAULTS, FaultMemory, Moment, fault
 from vadv2_eval.faults.page import write_page
 
 SPEC = DriveSpec("town_a", "free", 3, seconds=7.0, begin=2.0)
+DRIVES = Drives(SPEC, replace(SPEC, pictures=True, seconds=4.0, begin=1.0))
 
 
 def outcome_of(*names):
-    (outcome,) = run(SPEC, [tuple(fault(n) for n in names)])
+    (outcome,) = run(DRIVES, [tuple(fault(n) for n in names)])
     return outcome
 
 
@@ -98,7 +99,7 @@ def test_the_short_campaign_is_a_share_of_the_whole():
 
 def test_the_summary_adds_up_and_becomes_a_page(tmp_path):
     one = outcome_of("planner_silent")
-    total = summary([one, replace(one, name="a+b", nonfinite_commands=2, collisions=1)], SPEC)
+    total = summary([one, replace(one, name="a+b", nonfinite_commands=2, collisions=1)], DRIVES)
     assert total["nonfinite_commands"] == 2 and total["collisions"] == 1
     assert [f["name"] for f in total["faults"]] == ["planner_silent", "a+b"]
     page = tmp_path / "page.md"
@@ -116,30 +117,31 @@ def test_an_interrupted_campaign_goes_on_where_it_was(tmp_path, monkeypatch):
     orders = [(fault(n),) for n in ("plan_nan", "planner_silent", "plan_empty")]
     driven = []
 
-    def instead(spec, todo):
+    def instead(drives, todo):
         for faults in todo:
             driven.append(faults)
             (one,) = faults
-            yield FaultOutcome(one.name, one.what, "expert", "SOFT_STOP", "", 1.0, 0.1, True, 0, 0, 0, ("refused",))
+            yield FaultOutcome(
+                one.name, one.what, "expert", "SOFT_STOP", "", 1.0, 8.0, 0.1, True, 0, 0, 0, ("refused",)
+            )
 
     monkeypatch.setattr(campaign, "run", instead)
-    first = next(run_kept(SPEC, orders, kept))
-    whole = list(run_kept(SPEC, orders, kept))
+    first = next(run_kept(DRIVES, orders, kept))
+    whole = list(run_kept(DRIVES, orders, kept))
     assert whole[0] == first and [o.name for o in whole] == [o.name for (o,) in orders]
     assert driven == orders, "none twice"
-    assert list(run_kept(SPEC, orders, kept)) == whole and len(driven) == 3, "all is known"
-    list(run_kept(replace(SPEC, seed=9), orders, kept))
+    assert list(run_kept(DRIVES, orders, kept)) == whole and len(driven) == 3, "all is known"
+    list(run_kept(Drives(), orders, kept))
     assert len(driven) == 6, "of another drive nothing is known"
     kept.write_text("[]")
     with pytest.raises(InputError):
-        next(run_kept(SPEC, orders, kept))
+        next(run_kept(DRIVES, orders, kept))
 
 
 @pytest.mark.long
 def test_faults_on_pictures_strike_between_the_real_stages():
-    spec = replace(SPEC, seconds=4.0, begin=1.0)
     names = ("camera_dead", "reasoning_garbage", "perception_restarts", "planner_restarts")
-    outcomes = list(run(spec, [(fault(n),) for n in names]))
+    outcomes = list(run(DRIVES, [(fault(n),) for n in names]))
     assert all((o.nonfinite_commands, o.limit_violations, o.collisions) == (0, 0, 0) for o in outcomes)
     assert all(o.driver != "expert" for o in outcomes)
     by_name = {o.name: o for o in outcomes}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from itertools import combinations
 from pathlib import Path
 from random import Random
@@ -17,7 +18,7 @@ from vadv2_core.errors import InputError
 from vadv2_core.files import read_json, write_json_atomic
 from vadv2_core.geometry import Array, project_to_polyline
 from vadv2_core.vehicle import VehicleConfig
-from vadv2_eval.faults.drive import STEP, DriveSpec, Trace, drive, is_finite
+from vadv2_eval.faults.drive import BLIND, ON_PICTURES, STEP, DriveSpec, Trace, drive, is_finite
 from vadv2_eval.faults.injections import FAULTS, SEEN, Fault
 
 Order = tuple[Fault, ...]
@@ -46,6 +47,7 @@ class FaultOutcome:
         state: Worst state of the drive.
         cause: The words that state came with.
         seconds: Time outside normal driving.
+        speed: Of the vehicle when it was struck, m/s.
         max_deviation_m: Farthest from the line driven without the fault.
         recovered: It drove on, or stood with its emergency cleared, when the fault was over.
         nonfinite_commands: Commands with a number that is not finite.
@@ -60,6 +62,7 @@ class FaultOutcome:
     state: str
     cause: str
     seconds: float
+    speed: float
     max_deviation_m: float
     recovered: bool
     nonfinite_commands: int
@@ -114,6 +117,7 @@ def _outcome(faults: Order, spec: DriveSpec, trace: Trace, plain: Trace) -> Faul
         worst.name,
         cause,
         round(abnormal, 2),
+        round(math.dist(*trace.places[begin - 2 : begin]) / STEP, 1),
         round(deviation, 3),
         trace.states[-1] in _NORMAL or plain.states[-1] not in _NORMAL,
         sum(not is_finite(c) for c in trace.commands),
@@ -144,45 +148,56 @@ def _is_seen(faults: Order) -> bool:
     return any(f.place in SEEN for f in faults)
 
 
-def run(spec: DriveSpec, orders: Sequence[Order]) -> Iterator[FaultOutcome]:
-    """Drive every order and compare it with the same drive without faults; pictures where they are needed."""
-    plain: dict[bool, Trace] = {}
+@dataclass(frozen=True, slots=True)
+class Drives:
+    """The drives that faults are injected into: without pictures, and with them where a fault needs them."""
+
+    blind: DriveSpec = BLIND
+    on_pictures: DriveSpec = ON_PICTURES
+
+    def of(self, faults: Order) -> DriveSpec:
+        """The one that these faults strike."""
+        return self.on_pictures if _is_seen(faults) else self.blind
+
+
+def run(drives: Drives, orders: Sequence[Order]) -> Iterator[FaultOutcome]:
+    """Drive every order and compare it with the same drive without faults."""
+    plain: dict[DriveSpec, Trace] = {}
     for faults in orders:
-        pictures = _is_seen(faults)
-        here = replace(spec, pictures=pictures)
-        if pictures not in plain:
-            plain[pictures] = drive(here, ())
-        yield _outcome(faults, here, drive(here, faults), plain[pictures])
+        spec = drives.of(faults)
+        if spec not in plain:
+            plain[spec] = drive(spec, ())
+        yield _outcome(faults, spec, drive(spec, faults), plain[spec])
 
 
-def run_kept(spec: DriveSpec, orders: Sequence[Order], kept: Path) -> Iterator[FaultOutcome]:
-    """As `run`; outcomes go to a file, and what it holds of the same drive already is not driven again.
+def run_kept(drives: Drives, orders: Sequence[Order], kept: Path) -> Iterator[FaultOutcome]:
+    """As `run`; outcomes go to a file, and what it holds of the same drives already is not driven again.
 
     Args:
-        spec: The drive.
+        drives: The drives.
         orders: What strikes.
         kept: File of the outcomes so far; removed by whoever has written the whole elsewhere.
 
     Raises:
         InputError: for a file that holds something else.
     """
-    known = {o.name: o for o in _read_kept(spec, kept)}
+    known = {o.name: o for o in _read_kept(drives, kept)}
     found = [known[name] for name in map(name_of, orders) if name in known]
     yield from found
-    for outcome in run(spec, [o for o in orders if name_of(o) not in known]):
+    for outcome in run(drives, [o for o in orders if name_of(o) not in known]):
         found.append(outcome)
-        write_json_atomic(kept, {"drive": asdict(spec), "faults": [asdict(o) for o in found]})
+        write_json_atomic(kept, {"drives": asdict(drives), "faults": [asdict(o) for o in found]})
         yield outcome
 
 
-def _read_kept(spec: DriveSpec, kept: Path) -> list[FaultOutcome]:
+def _read_kept(drives: Drives, kept: Path) -> list[FaultOutcome]:
     if not kept.exists():
         return []
     expected = "what an interrupted campaign left; remove it to begin anew"
     table = read_json(kept)
     if not isinstance(table, dict) or not isinstance(table.get("faults"), list):
         raise InputError("holds no outcomes", str(kept), expected)
-    if table.get("drive") != asdict(spec):
+    if table.get("drives") != asdict(drives):
         return []
     names = {f.name for f in fields(FaultOutcome)}
     if any(not isinstance(row, dict) or set(row) != names for row in table["faults"]):
@@ -190,10 +205,10 @@ def _read_kept(spec: DriveSpec, kept: Path) -> list[FaultOutcome]:
     return [FaultOutcome(**{**row, "exceptions": tuple(row["exceptions"])}) for row in table["faults"]]
 
 
-def summary(outcomes: Sequence[FaultOutcome], spec: DriveSpec) -> dict[str, Any]:
+def summary(outcomes: Sequence[FaultOutcome], drives: Drives) -> dict[str, Any]:
     """The file of a campaign."""
     return {
-        "drive": asdict(spec),
+        "drives": asdict(drives),
         "load_1min": round(os.getloadavg()[0], 1),
         "nonfinite_commands": sum(o.nonfinite_commands for o in outcomes),
         "limit_violations": sum(o.limit_violations for o in outcomes),

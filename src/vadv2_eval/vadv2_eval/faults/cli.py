@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,10 +28,9 @@ def faults(
     model: Annotated[
         str, typer.Option(help="Folder of the model that drives on pictures (perception, planner, vlm).")
     ] = "",
-    town: Annotated[str, typer.Option(help="Town of the drive.")] = "town_b",
-    scenario: Annotated[str, typer.Option(help="Scenario of the drive.")] = "free",
-    seed: Annotated[int, typer.Option(help="Seed of the drive.", min=0)] = 4,
-    begin: Annotated[float, typer.Option(help="When the fault strikes, s.", min=1.0, max=10.0)] = 6.0,
+    town: Annotated[str, typer.Option(help="Town of the drives; another than theirs.")] = "",
+    scenario: Annotated[str, typer.Option(help="Scenario of the drives.")] = "free",
+    seed: Annotated[int | None, typer.Option(help="Seed of the drives; another than theirs.", min=0)] = None,
     page: Annotated[Path | None, typer.Option(help="Write the table between the marks of this Markdown page.")] = None,
 ) -> None:
     """Inject faults into a drive, one by one and in pairs, and say what each did to the vehicle.
@@ -42,13 +41,15 @@ def faults(
 
     Example: ./vadv2 faults --json out/faults.json --page docs/faults.md
     """
+    from dataclasses import replace
+
     from rich.console import Console
     from rich.progress import track
     from rich.table import Table
 
     from vadv2_core.files import write_json_atomic
-    from vadv2_eval.faults.campaign import chosen_faults, run_kept, summary
-    from vadv2_eval.faults.drive import DriveSpec
+    from vadv2_eval.faults.campaign import Drives, chosen_faults, run_kept, summary
+    from vadv2_eval.faults.drive import BLIND, ON_PICTURES
     from vadv2_eval.faults.injections import FAULTS
     from vadv2_eval.faults.page import write_page
 
@@ -56,10 +57,13 @@ def faults(
     if only:
         known = {f.name: f for f in FAULTS}
         orders = [tuple(_known(name, known) for name in order.split("+")) for order in only.split(",")]
-    spec = DriveSpec(town, scenario, seed, begin=begin, model=model)
+    other: dict[str, Any] = {name: value for name, value in (("town", town), ("seed", seed)) if value not in ("", None)}
+    drives = Drives(
+        replace(BLIND, scenario=scenario, **other), replace(ON_PICTURES, scenario=scenario, model=model, **other)
+    )
     kept = json.with_name(json.name + ".partial")
-    outcomes = list(track(run_kept(spec, orders, kept), total=len(orders), description="driving"))
-    total = summary(outcomes, spec)
+    outcomes = list(track(run_kept(drives, orders, kept), total=len(orders), description="driving"))
+    total = summary(outcomes, drives)
     write_json_atomic(json, total)
     kept.unlink(missing_ok=True)
     if page is not None:

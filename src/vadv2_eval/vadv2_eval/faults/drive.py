@@ -54,6 +54,12 @@ class DriveSpec:
     rig: str = "config/rig/surround6.yaml"
 
 
+BLIND = DriveSpec()
+"""Driven by the expert: into a bend at 8 m/s, where a wheel that is kept leads off the road."""
+ON_PICTURES = DriveSpec("town_a", "free", 3, pictures=True)
+"""Driven by a model on rendered pictures: a street of 8 m/s."""
+
+
 @dataclass(slots=True)
 class Trace:
     """What a drive left.

@@ -30,20 +30,32 @@ def _table(faults: list[dict[str, Any]], head: str, *, named: bool) -> list[str]
     return [f"| {head} | {_HEAD} |", "|---" * 7 + "|", *rows]
 
 
+def _drive(drive: dict[str, Any], faults: list[dict[str, Any]]) -> str:
+    drivers = " and ".join(sorted({f"`{f['driver']}`" for f in faults})) or "nobody"
+    speeds = sorted(f["speed"] for f in faults) or [0.0]
+    frames = f", a frame every {0.1 * drive['frame_steps']:g} s" if drive["pictures"] else ""
+    return (
+        f"- {len(faults)} drives by {drivers}{frames}: scenario `{drive['scenario']}`, town `{drive['town']}`, seed "
+        f"{drive['seed']}, {drive['seconds']:g} s, struck after {drive['begin']:g} s at {speeds[0]} to {speeds[-1]} "
+        "m/s."
+    )
+
+
 def tables(table: dict[str, Any]) -> str:
     """A campaign in words and two tables: single faults, and pairs.
 
     Args:
         table: Of `vadv2_eval.faults.campaign.summary`.
     """
-    drive, faults = table["drive"], table["faults"]
+    faults = table["faults"]
     singles = [f for f in faults if "+" not in f["name"]]
     pairs = [f for f in faults if "+" in f["name"]]
-    drivers = ", ".join(f"`{d}` {sum(f['driver'] == d for f in faults)}" for d in sorted({f["driver"] for f in faults}))
     lines = [
-        f"Scenario `{drive['scenario']}`, town `{drive['town']}`, seed {drive['seed']}, {drive['seconds']:g} s, struck "
-        f"after {drive['begin']:g} s; on pictures a frame every {0.1 * drive['frame_steps']:g} s. Drives by who "
-        f"planned: {drivers}. Load {table['load_1min']} at the end.",
+        *(
+            _drive(table["drives"][name], [f for f in faults if (f["driver"] == "expert") is (name == "blind")])
+            for name in ("blind", "on_pictures")
+        ),
+        f"- Load {table['load_1min']} at the end.",
         "",
         f"**{len(singles)} faults and {len(pairs)} pairs: {table['nonfinite_commands']} commands not finite, "
         f"{table['limit_violations']} beyond the limits, {table['collisions']} collisions that the same drive without "
