@@ -16,11 +16,13 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from vadv2_bringup.bag_reader import BagReader
+from vadv2_bringup.cli import main
 from vadv2_bringup.ring_recorder import RecorderConfig, RingRecorder
 from vadv2_bringup.shadow import ShadowConfig, ShadowFrame, compare, done_in_words, stretches, way_ahead
 from vadv2_bringup.supervisor import Supervisor
 from vadv2_bringup.system import SystemOptions, describe_system
 from vadv2_core.ego import EgoState
+from vadv2_core.errors import EXIT_BAD_INPUT
 from vadv2_core.geometry import Pose2
 from vadv2_ros import qos
 from vadv2_ros.images import image_from_rgb
@@ -163,6 +165,15 @@ def test_the_recorders_node_lives_on_with_a_full_disk_and_says_so(tmp_path):
         assert client.call(Trigger, "/recorder/trigger", Trigger.Request()).success
         client.wait(lambda: shows("clips", "1"))
         assert client.diagnostics("recorder")["lifecycle"] == "active"
+
+
+def test_a_command_on_a_full_disk_ends_in_one_line(tmp_path, capfd):
+    with small_disk(tmp_path) as folder:
+        (folder / "other").write_bytes(bytes(2_000_000))
+        assert main(["tune", "stop", "--out", str(folder / "tune")]) == EXIT_BAD_INPUT
+        said = capfd.readouterr().err
+        assert "No space left on device" in said and "Traceback" not in said
+        assert [p.name for p in folder.rglob("*") if p.is_file()] == ["other"], "nothing half-written"
 
 
 def test_clips_are_not_without_end(tmp_path):

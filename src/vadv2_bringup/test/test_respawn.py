@@ -169,6 +169,24 @@ def outcome_of_killing(name: str, vehicle: Seeing, supervisor: Supervisor) -> di
 
 
 @pytest.mark.long
+def test_nodes_find_each_other_after_every_kill() -> None:
+    full = describe_system(options=SystemOptions(rig_file=str(RIG), recorder=True))
+    system = replace(full, nodes=tuple(n for n in full.nodes if n.name in ("control", "recorder")))
+    waited = []
+    for _ in range(10):
+        with OutsideClient(timeout=90.0) as client, Supervisor(system) as supervisor:
+            readiness = listen_for_readiness(client.node, system)
+            began = time.monotonic()
+            while readiness.missing():
+                assert supervisor.ended() == {} and time.monotonic() - began < 90.0, readiness.missing()
+                client.spin()
+            waited.append(time.monotonic() - began)
+            for pid in supervisor.pids.values():
+                os.kill(pid, signal.SIGKILL)
+    print(f"\nconnected {len(waited)} of 10 times, after {min(waited):.1f} to {max(waited):.1f} s")
+
+
+@pytest.mark.long
 def test_every_killed_node_but_control_is_ridden_out_and_taken_up_again(
     driving: tuple[Seeing, Supervisor, list[str]],
 ) -> None:

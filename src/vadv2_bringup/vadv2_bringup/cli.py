@@ -6,6 +6,7 @@ commands import what they need when they run.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import signal
@@ -41,6 +42,8 @@ _USAGE_ERROR: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.
 """Whichever click typer brings along, this is what it raises for an argument it refuses."""
 
 _WORDS = "vadv2: interrupted\n"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""What a user can mend by making room, or by naming another folder."""
 
 
 def build_app() -> typer.Typer:
@@ -83,6 +86,12 @@ def main(arguments: list[str] | None = None, app: typer.Typer | None = None) -> 
         return EXIT_BAD_INPUT
     except _USAGE_ERROR as error:
         sys.stderr.write(f"vadv2: {error.format_message()}\n")  # type: ignore[attr-defined]
+        return EXIT_BAD_INPUT
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"vadv2: {where}{error.strerror} (expected room to write)\n")
         return EXIT_BAD_INPUT
     except (typer.Abort, KeyboardInterrupt):
         status = INTERRUPTED
