@@ -56,20 +56,25 @@ class LaneFinder:
         self._owner = np.concatenate(owner)
         self._half = 0.5 * np.array([lane.width for lane in lanes])
         self._looked_at = np.array([np.inf, np.inf])
-        self._nearby: NDArray[np.int64] = np.arange(0)
+        self._nearby: NDArray[np.int64]
+        self._near_a: Array
+        self._near_u: Array
+        self._near_length: Array
+        self._near_reach: Array
         area = unary_union([Polygon(p).buffer(0.0) for p in road.drivable]).buffer(CURB_TOLERANCE)
         shapely.prepare(area)
         self._area = area
 
     def match(self, x: float, y: float, yaw: float, preferred: frozenset[str] = frozenset()) -> LaneMatch:
         """The lane a pose is on; among lanes that overlap (in a junction) a preferred one, then the best aligned."""
-        around = self._around(x, y)
-        u = self._u[around]
-        gap = np.array([x, y]) - self._a[around]
-        along = np.minimum(np.maximum(gap[:, 0] * u[:, 0] + gap[:, 1] * u[:, 1], 0.0), self._length[around])
+        at = np.array([x, y])
+        self._look_around(at)
+        u = self._near_u
+        gap = at - self._near_a
+        along = np.minimum(np.maximum(gap[:, 0] * u[:, 0] + gap[:, 1] * u[:, 1], 0.0), self._near_length)
         off = gap - along[:, None] * u
-        hit = off[:, 0] ** 2 + off[:, 1] ** 2 < (self._half[self._owner[around]] + 0.3) ** 2
-        near, off = around[hit], off[hit]
+        hit = off[:, 0] ** 2 + off[:, 1] ** 2 < self._near_reach
+        near, off = self._nearby[hit], off[hit]
         if not len(near):
             return LaneMatch(None, 0.0, False, False)
         forward = self._u[near, 0] * np.cos(yaw) + self._u[near, 1] * np.sin(yaw)
@@ -83,15 +88,16 @@ class LaneFinder:
             return LaneMatch(None, float(side[best]), not junction, junction)
         return LaneMatch(self._ids[owner], float(side[best]), False, bool(self._junction[owner]))
 
-    def _around(self, x: float, y: float) -> NDArray[np.int64]:
-        """Indices of the segments near a point, kept until the point has moved on."""
-        at = np.array([x, y])
-        if np.abs(at - self._looked_at).max() > 15.0:
-            middle = self._a + 0.5 * self._d
-            reach = 25.0 + 0.5 * self._length
-            self._nearby = np.flatnonzero(np.abs(middle - at).max(axis=1) < reach)
-            self._looked_at = at
-        return self._nearby
+    def _look_around(self, at: Array) -> None:
+        """Take up the segments near a point; they are kept until the point has moved on."""
+        if np.abs(at - self._looked_at).max() <= 15.0:
+            return
+        middle = self._a + 0.5 * self._d
+        reach = 25.0 + 0.5 * self._length
+        near = np.flatnonzero(np.abs(middle - at).max(axis=1) < reach)
+        self._nearby, self._looked_at = near, at
+        self._near_a, self._near_u, self._near_length = self._a[near], self._u[near], self._length[near]
+        self._near_reach = (self._half[self._owner[near]] + 0.3) ** 2
 
     def on_road(self, points: Array) -> bool:
         """Whether all of (n, 2) points lie on the drivable area, `CURB_TOLERANCE` over its edge at most."""

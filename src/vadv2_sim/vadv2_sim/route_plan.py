@@ -103,11 +103,12 @@ class RoutePlan:
 
     def ahead(self, stamp: Stamp, s: float) -> Route:
         """What of the way is shown at distance ``s``: from a little behind to `AHEAD` m before."""
-        low = int(np.clip(np.searchsorted(self.along, s - BEHIND), 0, len(self.points) - 2))
-        high = int(np.clip(np.searchsorted(self.along, s + AHEAD), low + 2, len(self.points)))
-        here = int(np.clip(np.searchsorted(self.along, s, side="right") - 1, low, high - 1))
-        first, last = self.lane_index[low], self.lane_index[high - 1]
-        return Route(stamp, self.points[low:high], self.lane_ids[first : last + 1], float(self.limits[here]))
+        first, last = (int(k) for k in np.searchsorted(self.along, (s - BEHIND, s + AHEAD)))
+        low = min(first, len(self.points) - 2)
+        high = min(max(last, low + 2), len(self.points))
+        here = min(max(int(np.searchsorted(self.along, s, side="right")) - 1, low), high - 1)
+        lanes = self.lane_ids[self.lane_index[low] : self.lane_index[high - 1] + 1]
+        return Route(stamp, self.points[low:high], lanes, float(self.limits[here]))
 
     def pose_at(self, s: float) -> tuple[float, float, float]:
         """x, y, yaw on the route at distance ``s``."""

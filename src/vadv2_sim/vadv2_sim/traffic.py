@@ -47,6 +47,8 @@ _CLOTHES = ((170, 44, 52), (40, 70, 130), (60, 60, 64), (200, 180, 60), (50, 110
 _RIGHT, _LEFT, _HAZARD, _BRAKE = 1, 2, 4, 8
 CLOSING = 60.0
 """Nobody and the ego come closer to each other faster than this, m/s."""
+MATCH_REACH = 30.0
+"""SUMO looks for the ego's lane within this distance of it, m; its own 100 m takes time and finds no other."""
 INTENT_EVERY = 3
 """Steps between two readings of one vehicle's intention (they are spread over the steps)."""
 
@@ -170,7 +172,8 @@ class Traffic:
         """Say where the ego is; call it before `step`."""
         front = self._ego.length - self._ego.rear_overhang
         x, y = pose.x + front * math.cos(pose.yaw), pose.y + front * math.sin(pose.yaw)
-        self.sumo.vehicle.moveToXY(EGO, "", -1, x, y, angle=90.0 - math.degrees(pose.yaw), keepRoute=2)
+        yaw = 90.0 - math.degrees(pose.yaw)
+        self.sumo.vehicle.moveToXY(EGO, "", -1, x, y, angle=yaw, keepRoute=2, matchThreshold=MATCH_REACH)
 
     def has_ego(self) -> bool:
         """Whether SUMO still knows the ego (it takes a vehicle off at the end of its route)."""
@@ -212,9 +215,7 @@ class Traffic:
     def _near(self, kind: Any, x: float, y: float) -> Iterator[tuple[str, float, float]]:
         """Names and positions of those within the radius; who is far away is asked again when he may be near."""
         later, steps, radius = self._later, self._steps, self.config.radius
-        for name in kind.getIDList():
-            if later.get(name, 0) > steps and name not in self.scripted:
-                continue
+        for name in [n for n in kind.getIDList() if later.get(n, 0) <= steps or n in self.scripted]:
             px, py = kind.getPosition(name)
             away = math.hypot(px - x, py - y)
             if away < radius:
