@@ -21,6 +21,7 @@ from vadv2_core.trajectory import Trajectory, TrajectoryCandidates
 from vadv2_sim.drivers import make_scene_driver
 from vadv2_sim.narrator import Narration, Narrator, Visibility
 from vadv2_sim.node_configuration import MODEL, SimNodeConfig
+from vadv2_sim.record import event_rows
 from vadv2_sim.rig_files import default_rig
 from vadv2_sim.world import World
 
@@ -127,6 +128,23 @@ class DriveSession:
     def step(self, command: VehicleCommand) -> DriveFrame:
         """Obey a command for 0.1 s and look again."""
         return self._look(self.world.step(command))
+
+    def truth(self, scene: Scene) -> dict[str, Any]:
+        """A scene of this drive, and what has gone wrong so far, as JSON values."""
+        agents = [
+            [a.id, a.cls.name, round(a.x, 2), round(a.y, 2), round(a.yaw, 3), a.length, a.width, *a.velocity]
+            for a in scene.agents
+        ]
+        return {
+            "stamp": scene.stamp,
+            "agents": agents,
+            "signals": {k: v.name for k, v in scene.signals.items()},
+            "closed_lanes": sorted(scene.closed_lanes),
+            "lane": scene.ego_lane,
+            "scenario": scene.scenario,
+            "events": list(scene.events),
+            "infractions": event_rows(self.world.events),
+        }
 
     def close(self) -> None:
         """End the simulation and give the renderer back."""

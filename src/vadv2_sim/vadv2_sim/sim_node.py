@@ -28,7 +28,6 @@ from vadv2_ros.standard_messages import odometry_from_ego_state
 from vadv2_ros.worker_node import WorkerNode
 from vadv2_sim.drive_session import DriveFrame, DriveSession
 from vadv2_sim.node_configuration import SimNodeConfig
-from vadv2_sim.record import event_rows
 from vadv2_sim.sumo_session import STEP
 
 CLOCK_PERIOD = 0.02
@@ -157,29 +156,12 @@ class SimNode(WorkerNode[SimNodeConfig, "VehicleCommand | str"]):
                     message = image_from_rgb(image, stamp, optical_frame(camera.name))
                     self._image_outputs[camera.name].publish(message)
                 self._info_outputs[camera.name].publish(info_from_camera(camera, stamp))
-        if self.config.truth:
-            self._truth_output.publish(String(data=json.dumps(self._truth(frame))))
+        if self.config.truth and self.session is not None:
+            self._truth_output.publish(String(data=json.dumps(self.session.truth(scene))))
             if frame.reasoning is not None:
                 self.send(self._said_output, conversions.reasoning_to_message, frame.reasoning)
         if frame.candidates is not None:
             self.send(self._plan_output, conversions.candidates_to_message, frame.candidates)
-
-    def _truth(self, frame: DriveFrame) -> dict[str, Any]:
-        scene, world = frame.scene, self.session.world if self.session else None
-        agents = [
-            [a.id, a.cls.name, round(a.x, 2), round(a.y, 2), round(a.yaw, 3), a.length, a.width, *a.velocity]
-            for a in scene.agents
-        ]
-        return {
-            "stamp": scene.stamp,
-            "agents": agents,
-            "signals": {k: v.name for k, v in scene.signals.items()},
-            "closed_lanes": sorted(scene.closed_lanes),
-            "lane": scene.ego_lane,
-            "scenario": scene.scenario,
-            "events": list(scene.events),
-            "infractions": event_rows(world.events) if world else [],
-        }
 
     def _tell_time(self) -> None:
         """Let simulated time run on smoothly between two steps, never past the next."""
