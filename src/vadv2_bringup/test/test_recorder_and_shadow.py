@@ -169,7 +169,7 @@ def test_the_recorders_node_lives_on_with_a_full_disk_and_says_so(tmp_path):
 
 def test_a_command_on_a_full_disk_ends_in_one_line(tmp_path, capfd):
     with small_disk(tmp_path) as folder:
-        (folder / "other").write_bytes(bytes(2_000_000))
+        (folder / "other").write_bytes(bytes(2_090_000))
         assert main(["tune", "stop", "--out", str(folder / "tune")]) == EXIT_BAD_INPUT
         said = capfd.readouterr().err
         assert "No space left on device" in said and "Traceback" not in said
