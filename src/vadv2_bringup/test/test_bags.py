@@ -69,6 +69,10 @@ def test_a_clip_comes_back_from_its_bag(clip: Clip, bag: Path) -> None:
         assert [camera for camera, _, _ in found.images] == list(reader.rig.names)
 
 
+def test_a_bags_files_are_named_after_it(bag: Path) -> None:
+    assert sorted(path.name for path in bag.iterdir()) == [f"{bag.name}.mcap", "metadata.yaml"]
+
+
 def test_raw_images_are_the_same_pixels(clip: Clip, bag: Path, tmp_path: Path) -> None:
     write_clip_as_bag(clip, tmp_path / "raw", compressed=False)
     with BagReader(bag) as compressed, BagReader(tmp_path / "raw") as raw:

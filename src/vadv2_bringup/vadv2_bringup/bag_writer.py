@@ -55,9 +55,10 @@ class BagWriter:
         if path.exists():
             raise InputError("exists already", str(path), "a new folder")
         self.path = path
-        self._partial = path.with_name(f".{path.name}.partial")
-        shutil.rmtree(self._partial, ignore_errors=True)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        # A bag's files are named after its folder, so that the folder is called what it will be called.
+        self._partial = path.with_name(f".{path.name}.partial") / path.name
+        shutil.rmtree(self._partial.parent, ignore_errors=True)
+        self._partial.parent.mkdir(parents=True)
         self._writer = Writer(self._partial, version=9, storage_plugin=StoragePlugin.MCAP)
         self._connections: dict[str, Connection] = {}
         self._store = bag_typestore()
@@ -78,7 +79,7 @@ class BagWriter:
             if kind is None:
                 raise
         finally:
-            shutil.rmtree(self._partial, ignore_errors=True)
+            shutil.rmtree(self._partial.parent, ignore_errors=True)
 
     def put(self, name: str, data: bytes) -> None:
         """Lay a file into the folder, beside the messages."""
