@@ -156,7 +156,8 @@ document.getElementById('save').onclick = async () => {
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Rate rationales</title>'
         f"<style>{STYLE} fieldset {{ border: 1px solid #dcdcd6; margin: 0.7rem 0; }} label {{ margin-left: 0.6rem; }}"
         "</style></head><body><h1>Rate rationales</h1>"
-        "<p>Each text claims to be about the picture above it. Rate each by itself.</p>"
+        "<p>Each text claims to be about the moment above it. Rate each by itself; two may be alike. Where there are "
+        "three pictures, they look to the front left, the front and the front right, and overlap.</p>"
         f'<p>Your name: <input id="rater"></p>{body}'
         f'<p><button id="save">Save</button> <span id="said"></span></p><script>{script}</script></body></html>\n'
     )

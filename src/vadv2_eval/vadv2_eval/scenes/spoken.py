@@ -21,6 +21,8 @@ from vadv2_eval.scenes.token_file import load_tokens
 
 SPOKEN = "spoken.jsonl"
 """Store of everything said."""
+GAP = 6
+"""Pixels between two cameras' pictures."""
 
 
 def speak_scenes(argument: dict[str, Any]) -> dict[str, Any]:
@@ -84,7 +86,9 @@ def front_picture(log: Path, index: int, rig: Path) -> tuple[str, bytes]:
     frame = kept_renderer(drive.log.road, rig, drive.vehicle).render(drive.log.scenes[index]).frame
     views = dict(zip((c.name for c in frame.rig.cameras), frame.images, strict=True))
     shown = [views[name] for name in ("front_left", "front", "front_right") if name in views] or [frame.images[0]]
-    png = cv2.imencode(".png", np.hstack(shown)[..., ::-1])[1].tobytes()
+    # Without a gap neighbours that overlap look like one picture in which things stand twice.
+    apart = [np.pad(view, ((0, 0), (0, GAP), (0, 0)), constant_values=255) for view in shown]
+    png = cv2.imencode(".png", np.hstack(apart)[:, :-GAP, ::-1])[1].tobytes()
     return f"{drive.log.name.replace('/', '_')}_{index:04d}", png
 
 
