@@ -303,6 +303,22 @@ def test_a_clock_that_jumps_in_a_bend_does_not_lead_off_it(jump):
     assert max(aside) < 0.5
 
 
+def test_a_clock_that_jumps_while_odometry_is_mad_ends_in_a_hard_stop_with_the_wheel_kept():
+    rig = Rig(speed=8.0)
+    for index in range(100):
+        rig.step(bend_plan(rig.ego()) if index % 3 == 0 else None)
+    before = rig.state.steering_angle
+    rig.time += 1.5
+    commands = []
+    for _ in range(100):
+        command, status = rig.step(ego=rig.ego(velocity=(math.nan, 0.0)))
+        commands.append(command)
+    assert status.state is DriveState.EMERGENCY and "not finite" in status.cause
+    assert rig.state.speed < 0.1
+    assert all(c.steering_angle == pytest.approx(before, abs=0.02) for c in commands)
+    assert min(c.acceleration for c in commands) == -rig.controller.config.drive.emergency_deceleration
+
+
 def test_a_way_of_before_is_not_followed_from_another_place():
     rig = Rig(speed=8.0)
     for index in range(100):

@@ -76,7 +76,7 @@ class Controller:
             self._drop_plan("the localiser jumped")
         believed = self.odometry.last
         if believed is None:
-            return self._without_odometry(ego, now)
+            return self._without_odometry(ego, dt)
         if self._way is not None and self._resume and self._deviation(believed) > self.config.drive.max_path_deviation:
             # Place jumped with time, or too long passed: that way leads elsewhere.
             self._way = None
@@ -221,10 +221,22 @@ class Controller:
             return self._stop_acceleration
         return 0.0
 
-    def _without_odometry(self, ego: EgoState, now: Stamp) -> tuple[VehicleCommand, DriveStatus]:
+    def _without_odometry(self, ego: EgoState, dt: float) -> tuple[VehicleCommand, DriveStatus]:
         self._facts = DriveFacts(None, None, "", "", 0.0, 0.0, None, 0)
         state = self.machine.advance(self._facts)
         command = VehicleCommand(ego.stamp, 0, 0.0, 0.0, self.config.longitudinal.hold_acceleration, 0.0)
+        if self.machine.engaged:
+            # It may be moving, and nothing says how: the wheel stays where it is.
+            command = self.limiter.limit(
+                stamp=ego.stamp,
+                trajectory_stamp=0,
+                steering_angle=self.limiter.steering_angle,
+                acceleration=-self.config.drive.emergency_deceleration,
+                target_speed=0.0,
+                speed=0.0,
+                dt=dt,
+                emergency=True,
+            )
         cause = self.odometry.reason or self.machine.cause
         return command, DriveStatus(ego.stamp, state, cause, self.machine.engaged)
 
