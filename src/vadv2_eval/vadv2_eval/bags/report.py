@@ -19,7 +19,7 @@ WORST = 12
 
 def _estimate(value: dict[str, Any] | None, digits: int = 3) -> str:
     if value is None:
-        return "none"
+        return "not measured"
     return f"{value['mean']:.{digits}f} [{value['low']:.{digits}f}, {value['high']:.{digits}f}]"
 
 
@@ -115,12 +115,15 @@ def write_report(path: Path, summary: dict[str, Any], rows: Sequence[dict[str, A
         parts = [
             paragraph(f"{summary['frames']} plans of {len(summary['bags'])} bags; {', '.join(summary['model_id'])}."),
             table(*error_rows(summary["errors"]), "Errors against what was driven, 95 % intervals"),
+            paragraph("Only a plan that the drive outlasted by the horizon is measured."),
             _plot(_by_horizon([("FDE", summary, BLUE)]), folder, "horizon", "FDE by horizon"),
             _plot(_histogram(rows, key), folder, "histogram", "distribution of ADE"),
             *(_plot(_over_time(rows, b, key), folder, f"time{i}", f"errors over {b}") for i, b in enumerate(shown)),
         ]
     parts += [table(["", "share"], _shares(summary), "Comfort, collisions, agreement")]
-    parts += [table(["state", "seconds"], list(summary["seconds_in_state"].items()), "Seconds in each state")]
+    states = list(summary["seconds_in_state"].items())
+    no_states = paragraph("Seconds in each state: no drive status in the bags.")
+    parts += [table(["state", "seconds"], states, "Seconds in each state") if states else no_states]
     latency = [[s, f"{v['p50']:.1f}", f"{v['p95']:.1f}", f"{v['max']:.1f}"] for s, v in summary["latency_ms"].items()]
     parts += [table(["stage", "p50, ms", "p95, ms", "max, ms"], latency, "Latency")]
     groups = [
