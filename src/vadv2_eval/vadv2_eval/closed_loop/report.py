@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from vadv2_eval.html import image, page, paragraph, table
+from vadv2_eval.html import heading, image, page, paragraph, table
 
 ROWS = (
     ("driving score", "driving_score"),
@@ -49,8 +49,9 @@ def rows_of(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     silent = not any(d["reasoning"] for d in drivers.values())
     shown = [row for row in ROWS if row not in SPOKEN] if silent else ROWS
     rows = [[label, *(_estimate(d["estimates"].get(key)) for d in drivers.values())] for label, key in shown]
-    rows.append(["frames a second, image to command", *(_number(d["planner_hz"]) for d in drivers.values())])
-    rows.append(["the same in processor time", *(_number(d["planner_cpu_hz"]) for d in drivers.values())])
+    if any(d["planner_hz"] for d in drivers.values()):
+        rows.append(["frames a second, image to command", *(_number(d["planner_hz"]) for d in drivers.values())])
+        rows.append(["the same in processor time", *(_number(d["planner_cpu_hz"]) for d in drivers.values())])
     spent = [f"{d['cpu_s'] / max(d['simulated_s'], 0.1):.2f}" for d in drivers.values()]
     rows.append(["processor seconds a simulated second", *spent])
     rows.append(["take-overs a km", *(_number(d["take_overs_per_km"]) for d in drivers.values())])
@@ -88,7 +89,6 @@ def write_report(path: Path, result: dict[str, Any]) -> None:
     """The HTML page: scores, abilities, and every failure with its first wrong moment."""
     header, rows = rows_of(result)
     parts = [paragraph(f"Split {result['split']}, 95 % intervals."), table(header, rows)]
-    parts += [paragraph(f"{name}: {text}") for name, text in result["conventions"].items()]
     for driver, summary in by_driver(result).items():
         groups = [
             [name, ", ".join(v["scenarios"]), _estimate(v["success_rate"]), _estimate(v["driving_score"])]
@@ -104,4 +104,5 @@ def write_report(path: Path, result: dict[str, Any]) -> None:
                 parts.append(image(Path(failure["picture"]), what))
         if summary["left_out"]:
             parts.append(table(["left out"], [[w] for w in summary["left_out"]]))
+    parts += [heading("Conventions"), table(["", ""], [[name, text] for name, text in result["conventions"].items()])]
     page(path, "Closed loop", parts)

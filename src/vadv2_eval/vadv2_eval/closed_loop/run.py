@@ -160,11 +160,12 @@ def evaluate(plan: ClosedLoopPlan, store: ResultStore, *, workers: int, ray_addr
     for driver in plan.drivers:
         rows = _run(plan, driver, marks[driver], store, workers, ray_address)
         summaries[driver] = summarise(rows)
+    penalties = ", ".join(f"{name} {factor}" for name, factor in PENALTIES.items())
     head = {
         "split": plan.split,
         "fingerprint": marks,
         "conventions": {
-            "driving_score": f"CARLA leaderboard: completion on the road x product of {PENALTIES}",
+            "driving_score": f"CARLA leaderboard: completion on the road x product of the penalties ({penalties})",
             "success": "Bench2Drive: the goal reached in time without any infraction",
             "efficiency": "Bench2Drive: ego speed over the traffic's, mean over 5 % parts, as a fraction",
             "comfort": "Bench2Drive: share of 2 s segments within nuPlan's bounds",
