@@ -32,12 +32,11 @@ def _table(faults: list[dict[str, Any]], head: str, *, named: bool) -> list[str]
 
 def _drive(drive: dict[str, Any], faults: list[dict[str, Any]]) -> str:
     drivers = " and ".join(sorted({f"`{f['driver']}`" for f in faults})) or "nobody"
-    speeds = sorted(f["speed"] for f in faults) or [0.0]
+    speed = " or ".join(f"{v:.1f}" for v in sorted({f["speed"] for f in faults})) or "0"
     frames = f", a frame every {0.1 * drive['frame_steps']:g} s" if drive["pictures"] else ""
     return (
         f"- {len(faults)} drives by {drivers}{frames}: scenario `{drive['scenario']}`, town `{drive['town']}`, seed "
-        f"{drive['seed']}, {drive['seconds']:g} s, struck after {drive['begin']:g} s at {speeds[0]} to {speeds[-1]} "
-        "m/s."
+        f"{drive['seed']}, {drive['seconds']:g} s, struck after {drive['begin']:g} s at {speed} m/s."
     )
 
 
