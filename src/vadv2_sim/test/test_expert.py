@@ -23,6 +23,11 @@ from vadv2_core.taxonomy import (
 )
 from vadv2_core.vehicle import VehicleConfig, VehicleState, step_vehicle
 from vadv2_sim.expert import Expert
+from vadv2_sim.expert.config import ExpertConfig
+from vadv2_sim.expert.decide import decide
+from vadv2_sim.expert.lateral import Candidate, Way
+from vadv2_sim.expert.route_path import RoutePath
+from vadv2_sim.expert.speed import STEPS, Profiles
 from vadv2_sim.plan_tracker import PlanTracker
 
 CAR = VehicleConfig()
@@ -252,3 +257,23 @@ def test_who_drives_across_is_yielded_to_and_not_followed():
     expert.plan(moment(VehicleState(Pose2(20.0, 0.0, 0.0), 8.0), 10**12))
     assert expert.last_decision.subject_agent_id == "other"
     assert expert.last_decision.cause is Cause.YIELD
+
+
+def test_whom_it_brakes_for_at_the_last_moment_is_why_it_stands():
+    person = Agent("p", AgentClass.PEDESTRIAN, 30.0, 0.0, 0.0, 0.5, 0.55, 1.7, (0.5, 0.0))
+    now = scene(VehicleState(Pose2(20.0, 0.0, 0.0), 0.0), 10**12, person)
+    expert = Expert(road(), CAR)
+    path = RoutePath(now.route, road())
+    movers = expert._motion.near(now, path, 20.0)
+    still = np.zeros((1, STEPS + 1))
+    stands = Profiles(still, still, still, np.array([-1]), np.array([1.8]))
+    stay = Candidate(Way.STAY, np.zeros_like(path.along))
+    limits = np.full(len(path.along), 13.9)
+
+    def cause(foe: int | None) -> tuple[Cause, str | None]:
+        said = decide(now, path, stay, stands, movers, [], limits, FRONT, ExpertConfig(), foe)
+        assert said.longitudinal is LongitudinalAction.STOP
+        return said.cause, said.subject_agent_id
+
+    assert cause(None) == (Cause.FREE_ROAD, None)
+    assert cause(0) == (Cause.PEDESTRIAN, "p")

@@ -116,6 +116,12 @@ def _agent_cause(agent: Agent, speed: float, turn: float, on_way: bool) -> Cause
     return Cause.LEAD_VEHICLE
 
 
+def _because_of(movers: Movers, k: int, path: RoutePath) -> tuple[Cause, str]:
+    agent = movers.agents[k]
+    on_way = any(span.lane.id == agent.lane for span in path.spans)
+    return _agent_cause(agent, float(movers.speed[k]), float(movers.turn[k]), on_way), agent.id
+
+
 def _open_cause(scene: Scene, path: RoutePath, profile: Profiles, limits: Array) -> Cause:
     """Why nobody holds the ego back: a bend, a turn, a green light it starts at, or the free road."""
     here = float(profile.s[0, 0])
@@ -152,6 +158,7 @@ def decide(
     limits: Array,
     front: float,
     config: ExpertConfig,
+    foe: int | None = None,
 ) -> Decision:
     """The decision behind a chosen plan; the cause is what asks for the hardest braking over the next 3 s.
 
@@ -165,6 +172,7 @@ def decide(
         limits: (n,) highest speeds along the path.
         front: base_link to the front bumper, m.
         config: Manner.
+        foe: Whom of the others it would run into, did it not brake harder than its profile asked for.
     """
     longitudinal = longitudinal_of(profile)
     lateral = lateral_of(scene, path, way, profile)
@@ -173,12 +181,11 @@ def decide(
         return Decision(longitudinal, lateral, way.cause, way.subject)
     if held >= 0 and float(profile.demand[0]) < 0.5:
         if held < len(movers.agents):
-            agent = movers.agents[held]
-            on_way = any(span.lane.id == agent.lane for span in path.spans)
-            cause = _agent_cause(agent, float(movers.speed[held]), float(movers.turn[held]), on_way)
-            return Decision(longitudinal, lateral, cause, agent.id)
+            return Decision(longitudinal, lateral, *_because_of(movers, held, path))
         if held - len(movers.agents) < len(gates):
             gate = gates[held - len(movers.agents)]
             return Decision(longitudinal, lateral, gate.cause, gate.subject)
         return Decision(longitudinal, lateral, Cause.LANE_CHANGE, None)
+    if foe is not None and longitudinal in (LongitudinalAction.STOP, LongitudinalAction.DECELERATE):
+        return Decision(longitudinal, lateral, *_because_of(movers, foe, path))
     return Decision(longitudinal, lateral, _open_cause(scene, path, profile, limits), None)

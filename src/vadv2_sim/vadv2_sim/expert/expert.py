@@ -121,7 +121,10 @@ class Expert:
         profiles = pace.drive(start, self._front, path.along, limits, obstacles, self._config)
         best, crash = self._choose(path, movers, offsets, ways, profiles, flags, motion)
         chosen = _pick(profiles, best)
+        foe = None
         if crash < 3.0:
+            touched = self._overlaps(movers, profiles, flags)[best]
+            foe = int(np.where(touched.any(axis=1), touched.argmax(axis=1), touched.shape[1]).argmin())
             floors = np.array([0.0, -1.5, -3.0, -5.0, -7.0])
             again = pace.drive(
                 start, self._front, path.along, np.repeat(limits[best : best + 1], 5, axis=0),
@@ -148,6 +151,7 @@ class Expert:
             limits[best],
             self._front,
             self._config,
+            foe,
         )
         return trajectory
 
@@ -322,6 +326,16 @@ class Expert:
         )
         return (first > gone + 0.8) & across[None]
 
+    def _overlaps(self, movers: Movers, profiles: pace.Profiles, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Whether each candidate overlaps each predicted box ahead at each step."""
+        low, high = pace.over_time(movers.low), pace.over_time(movers.high)
+        s = profiles.s[:, None, :-1]
+        overlap = (s + self._front + 0.2 > low[None]) & (s - self._vehicle.rear_overhang - 0.2 < high[None]) & flags
+        # Who follows is responsible for not running into the ego's tail.
+        start = profiles.s[0, 0]
+        follows = (movers.high[:, 0] < start - self._vehicle.rear_overhang) & (np.abs(movers.turn) < 0.7)
+        return np.asarray(overlap & ~follows[None, :, None])
+
     def _crashes(
         self,
         path: RoutePath,
@@ -333,14 +347,7 @@ class Expert:
         """Seconds (candidates,) to the first overlap with a predicted box ahead; inf for none."""
         if not len(movers.agents):
             return np.full(len(offsets), np.inf)
-        low, high = pace.over_time(movers.low), pace.over_time(movers.high)
-        s = profiles.s[:, None, :-1]
-        overlap = (s + self._front + 0.2 > low[None]) & (s - self._vehicle.rear_overhang - 0.2 < high[None]) & flags
-        # Who follows is responsible for not running into the ego's tail.
-        start = profiles.s[0, 0]
-        follows = (movers.high[:, 0] < start - self._vehicle.rear_overhang) & (np.abs(movers.turn) < 0.7)
-        overlap &= ~follows[None, :, None]
-        hit = np.asarray(overlap.any(axis=1))
+        hit = np.asarray(self._overlaps(movers, profiles, flags).any(axis=1))
         return np.where(hit.any(axis=1), hit.argmax(axis=1) * pace.DT, np.inf)
 
     def _choose(

@@ -112,6 +112,7 @@ def _house(m: MeshBuilder, rng: np.random.Generator, corners: Array, height: flo
     uv = np.array([[0, 0], [length, 0], [length, slope], [0, slope]])
     m.quads([[e[0], e[1], r[1], r[0]], [e[2], e[3], r[0], r[1]]], color, uv=np.stack([uv, uv]), layer=Layer.ROOF)
     m.triangles([[e[1], e[2], r[1]], [e[3], e[0], r[0]]], tint)
+    m.quads([e[::-1]], tint)  # the soffit: without it the sky is seen between wall and gable
 
 
 def _tree(layers: Layers, rng: np.random.Generator, x: float, y: float, radius: float, height: float) -> None:
