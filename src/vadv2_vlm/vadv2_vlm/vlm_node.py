@@ -97,7 +97,8 @@ class VlmNode(WorkerNode[VlmNodeConfig, SceneTokens]):
         return self._command or DrivingCommand(tokens.stamp, "", DrivingAction.UNKNOWN)
 
     def _write(self, pages: Mailbox[SceneTokens]) -> None:
-        step_back()
+        if not self.config.every:  # In step the road waits for the words.
+            step_back()
         while (tokens := pages.take()) is not None:
             try:
                 self._say_words(tokens, self._command_for(tokens), self.config.reasoner.max_seconds or None)
