@@ -33,7 +33,7 @@ _SEVERITY = (
     DriveState.STOPPED,
     DriveState.EMERGENCY,
 )
-_PAIRS, _PAIRS_SEEN, _PAIRS_SHORT = 60, 8, 6
+_PAIRS, _PAIRS_SEEN, _PAIRS_SHORT = 60, 2, 6
 
 
 @dataclass(frozen=True, slots=True)
