@@ -137,6 +137,16 @@ def test_a_scene_unlike_any_degrades(tokens, command):
     assert any("novelty 1.4" in d for d in out.degraded)
 
 
+def test_a_camera_without_a_picture_degrades(tokens, command):
+    planner = make_planner(None, PlannerConfig())
+    assert not any("cameras" in d for d in planner.plan(tokens, tokens.ego, command, None, None).degraded)
+    valid = tokens.camera_valid.copy()
+    valid[1] = False
+    planner.reset()
+    out = planner.plan(replace(tokens, camera_valid=valid), tokens.ego, command, None, None)
+    assert f"1 of {len(valid)} cameras give no picture" in out.degraded
+
+
 def test_route_is_read_in_the_ego_frame_and_can_be_switched_off(tokens, command):
     pose = tokens.ego.pose
     points = pose.transform(np.stack([np.linspace(-10, 120, 60), np.zeros(60)], -1))

@@ -155,6 +155,9 @@ class Planner:
         ages = {"ego": 0.0, "command": max(seconds_between(command.stamp, stamp), 0.0)}
         if tokens is not None:
             ages["tokens"] = 0.0
+            blind = int(np.count_nonzero(~tokens.camera_valid))
+            if blind:
+                degraded.append(f"{blind} of {len(tokens.camera_valid)} cameras give no picture")
             if tokens.novelty > 1.0:
                 degraded.append(f"scene unlike any trained on (novelty {tokens.novelty:.1f})")
         if self.model_id.endswith("-untrained"):
