@@ -35,7 +35,8 @@ class WorkerDied(Exception):  # noqa: N818
 def watched(work: Callable[[], Any]) -> Any:
     """Do some work in a child process and return what it returns.
 
-    Call it before threads, nodes and native libraries are there. The child has a process group of its own, and what
+    Call it before threads, nodes and native libraries are there: a process that has drawn with software GL, for one,
+    leaves its child a pool without threads, which waits for ever. The child has a process group of its own, and what
     would interrupt or end the parent is passed on to it, once. Where there is no Linux, the work is done right here.
 
     Args:
