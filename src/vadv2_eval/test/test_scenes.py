@@ -160,7 +160,7 @@ def test_the_page_shows_what_was_said_beside_what_is_true():
 @pytest.mark.long
 def test_a_small_run_is_whole_goes_on_and_repeats(tmp_path):
     stack = StackOrder(models=str(tmp_path / "none"))
-    plan = ScenesPlan(tmp_path / "out", stack, count=10, hours=0.03, words=2)
+    plan = ScenesPlan(tmp_path / "out", stack, count=10, hours=0.06, words=2)
     first = evaluate_scenes(plan)
     rules = {"expert", "constant_velocity", "ego_status_extrapolation", "rule_planner"}
     assert first["scenes"] >= 2 and set(first["planners"]) == rules | {"on", "off", "shuffled", "true"}
