@@ -127,7 +127,6 @@ def test_one_and_four_workers_score_the_same(tmp_path):
 
 @pytest.mark.long
 def test_ray_scores_what_processes_score(tmp_path):
-    pytest.importorskip("ray", reason="ray is an optional dependency")
     plan = ClosedLoopPlan(("lane_follower",), "val", 2, seconds=5.0)
     ours = evaluate(plan, ResultStore(tmp_path / "p.jsonl"), workers=2)
     theirs = evaluate(plan, ResultStore(tmp_path / "r.jsonl"), workers=2, ray_address="local")

@@ -103,7 +103,6 @@ def test_keys_must_be_unique(tmp_path):
 
 
 def test_ray_gives_what_processes_give(tmp_path):
-    pytest.importorskip("ray", reason="ray is an optional dependency")
     jobs = [Job(f"j{i}", i) for i in range(6)]
     ours, rays = ResultStore(tmp_path / "p.jsonl"), ResultStore(tmp_path / "r.jsonl")
     run_jobs("sample_jobs:square", jobs, ours, workers=2)
