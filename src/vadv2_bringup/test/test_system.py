@@ -163,9 +163,10 @@ def test_processes_get_the_environment_and_end_together() -> None:
     lines: list[str] = []
     with Supervisor(replace(full, nodes=light), lines.append) as supervisor:
         pids = supervisor.pids
-        environment = Path(f"/proc/{pids['control']}/environ").read_bytes().decode().split("\0")
         name = "FASTDDS_DEFAULT_PROFILES_FILE"
-        assert f"{name}={os.environ[name]}" in environment
+        entry = f"{name}={os.environ[name]}".encode()
+        # between fork and exec a child has no environment to read yet
+        wait_for(lambda: entry in Path(f"/proc/{pids['control']}/environ").read_bytes().split(b"\0"))
         os.kill(pids["commander"], signal.SIGKILL)
         wait_for(lambda: supervisor.ended())
         assert supervisor.ended() == {"commander": -9}

@@ -6,20 +6,16 @@ import os
 import threading
 import time
 from abc import abstractmethod
-from collections import Counter
-from collections.abc import Callable
 from typing import Any, ClassVar, Generic, TypeVar
 
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import QoSProfile
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 
 from vadv2_core.errors import InputError
 from vadv2_core.stamps import Stamp, seconds_between
+from vadv2_ros.connected_node import ConnectedNode
 from vadv2_ros.diagnostics import DiagnosticPublisher, Health, Level, Timing
-from vadv2_ros.endpoints import Endpoints
-from vadv2_ros.finite import first_not_finite
 from vadv2_ros.mailbox import Mailbox
 from vadv2_ros.parameters import NodeParameters
 
@@ -27,13 +23,12 @@ C = TypeVar("C")
 T = TypeVar("T")
 _MAX_GAP = 1.0
 """Seconds between inputs after which, as when time goes back, history is forgotten (DESIGN: rules of a node)."""
-_LOG_PERIOD = 5.0
 AUTOSTART = "autostart"
 _STARTS = int(os.environ.get("VADV2_STARTS", "1"))
 """How often this node was started by who supervises it; a node that died before says so for as long as it lives."""
 
 
-class WorkerNode(LifecycleNode, Generic[C, T]):
+class WorkerNode(ConnectedNode, Generic[C, T]):
     """A stage as a lifecycle node.
 
     A subclass names its config type and fills in `setup` (load the model, subscribe, advertise; failures are one line),
@@ -52,16 +47,12 @@ class WorkerNode(LifecycleNode, Generic[C, T]):
         super().__init__(name, **arguments)
         self.parameters: NodeParameters[C] = NodeParameters(self, config_type, self._reconfigured)
         self.declare_parameter(AUTOSTART, False)
-        self.counters: Counter[str] = Counter()
         self.timing = Timing()
-        self.is_active = False
         self.failure = ""
         self._mailbox: Mailbox[T] = Mailbox()
         self._worker: threading.Thread | None = None
         self._newest: Stamp | None = None
         self._heard = time.monotonic()
-        self._said: dict[str, float] = {}
-        self._endpoints = Endpoints(self, self.count_bad_input)
         self._diagnostics = DiagnosticPublisher(self)
         # A wall clock: a watchdog must run while simulated time stands still.
         self._watchdog = self.create_timer(
@@ -94,32 +85,6 @@ class WorkerNode(LifecycleNode, Generic[C, T]):
 
     # What a stage uses -------------------------------------------------------------------------------------------
 
-    def listen(
-        self, kind: type, topic: str, callback: Callable[[Any], None], qos: QoSProfile, *, raw: bool = False
-    ) -> None:
-        """`Endpoints.listen`, until cleanup; an `InputError` of the callback is counted, not raised."""
-        self._endpoints.listen(kind, topic, callback, qos, raw=raw)
-
-    def advertise(self, kind: type, topic: str, qos: QoSProfile) -> Any:
-        """`Endpoints.advertise`, until cleanup."""
-        return self._endpoints.advertise(kind, topic, qos)
-
-    def serve(self, kind: type, name: str, callback: Callable[[Any, Any], Any]) -> None:
-        """`Endpoints.serve`, until cleanup."""
-        self._endpoints.serve(kind, name, callback)
-
-    def every(self, period: float, callback: Callable[[], None]) -> None:
-        """`Endpoints.every`, until cleanup."""
-        self._endpoints.every(period, callback)
-
-    def until_cleanup(self, undo: Callable[[], Any]) -> None:
-        """Undo something of the stage's own at cleanup."""
-        self._endpoints.until_closed(undo)
-
-    def connections(self) -> dict[str, int]:
-        """`Endpoints.connections`: who is at the other end of every topic."""
-        return self._endpoints.connections()
-
     def offer(self, item: T) -> None:
         """Give the worker an item; while it is busy only the newest waits. Ignored unless active."""
         if self.is_active:
@@ -132,35 +97,6 @@ class WorkerNode(LifecycleNode, Generic[C, T]):
             self.counters["restarts"] += 1
             self.forget()
         self._newest = stamp
-
-    def send(self, publisher: Any, convert: Callable[[Any], Any], value: Any) -> bool:
-        """Publish a dataclass as its message; one with a number that is not finite is counted and held back."""
-        if not self.is_active:
-            return False
-        field = first_not_finite(value)
-        if field:
-            self.counters["not_finite"] += 1
-            self.say(f"{type(value).__name__}.{field} is not finite: held back")
-            return False
-        publisher.publish(convert(value))
-        return True
-
-    def now(self) -> Stamp:
-        """The node's clock, ns: simulated time where ``use_sim_time`` is set."""
-        return int(self.get_clock().now().nanoseconds)
-
-    def say(self, words: str) -> None:
-        """Warn, each message at most every five seconds."""
-        now = time.monotonic()
-        if now - self._said.get(words, -_LOG_PERIOD) >= _LOG_PERIOD:
-            self._said = {w: t for w, t in self._said.items() if now - t < _LOG_PERIOD}
-            self._said[words] = now
-            self.get_logger().warning(words)
-
-    def count_bad_input(self, error: InputError) -> None:
-        """An input that cannot be used: counted, said, survived."""
-        self.counters["bad_input"] += 1
-        self.say(str(error))
 
     # Lifecycle ---------------------------------------------------------------------------------------------------
 

@@ -242,8 +242,7 @@ def train_planning(
     name, planner, _, _ = load_network(model / "planner")
     trains(planner, STAGES[1]["planner"])
     module = PlannerModule(planner, PlanningLossConfig(), VehicleConfig())
-    frames = seen_frames(store, encoder, seen)
-    frames = replace(frames, rows=lively_rows(store, frames.rows))
+    frames = _lively_frames(store, encoder, seen)
     facts = {"stage": "planning", "frames": len(frames.rows), "encoder": encoder.encoder_hash}
     task = PlannerTask(module, frames)
     result = _fit_planner(task, module, model, f"run-planning-{round_}", config, facts, on_step, stop_after)
@@ -254,6 +253,11 @@ def train_planning(
 def seen_frames(store: FrameStore, encoder: LoadedEncoder, seen: Path) -> SeenStore:
     """What a perception says of every cached frame, in a folder of its own below ``seen``; made where it is missing."""
     return perceive_frames(encoder.model, store, seen / encoder.encoder_hash[:12], store.frames)
+
+
+def _lively_frames(store: FrameStore, encoder: LoadedEncoder, seen: Path) -> SeenStore:
+    frames = seen_frames(store, encoder, seen)
+    return replace(frames, rows=lively_rows(store, frames.rows))
 
 
 def train_joint(
@@ -271,8 +275,7 @@ def train_joint(
     name, planner, _, _ = load_network(model / "planner")
     reasoner = load_vlm(model / "vlm")
     module = PlannerModule(planner, PlanningLossConfig(), VehicleConfig())
-    frames = seen_frames(store, encoder, seen)
-    frames = replace(frames, rows=lively_rows(store, frames.rows))
+    frames = _lively_frames(store, encoder, seen)
     facts = {"stage": 3, "frames": len(frames.rows), "encoder": encoder.encoder_hash, "vlm": reasoner.model_id}
     task = ReasonedPlannerTask(module, frames, embeddings)
     result = _fit_planner(task, module, model, "run-joint", config, facts, on_step, stop_after)
