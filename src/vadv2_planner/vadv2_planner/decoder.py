@@ -65,12 +65,16 @@ class Denoiser(nn.Module):
             )
             for _ in range(config.layers)
         )
-        self.guidance = Guidance(width, knots) if config.guided else None
+        self.guidance = Guidance(width, knots, config.query_channels) if config.guided else None
 
-    def remember(self, maps: Maps, queries: Tensor, context: ContextTokens, batch: PlannerBatch) -> SceneMemory:
+    def remember(
+        self, maps: Maps, queries: Tensor, scene: Tensor, context: ContextTokens, batch: PlannerBatch
+    ) -> SceneMemory:
         """Everything that no pass changes: keys and values of every layer, and the guide."""
         layers = tuple(layer.remember(queries, context.tokens, context.mask) for layer in self._layers())
-        guide = None if self.guidance is None else self.guidance.begin(batch, context.seen_ego, context.on_route)
+        guide = None
+        if self.guidance is not None:
+            guide = self.guidance.begin(batch, scene, context.seen_ego, context.on_route)
         return SceneMemory(maps, layers, guide)
 
     def _layers(self) -> list[DecoderLayer]:
@@ -120,14 +124,24 @@ class SceneReader(nn.Module):
     def remember(self, batch: PlannerBatch) -> SceneMemory:
         """Image tokens, scene queries and context; once a frame."""
         maps = Maps(batch.tokens, batch.projection, batch.camera_valid)
-        return self.remember_maps(maps, batch.queries, batch)
+        return self.remember_maps(maps, batch.queries, batch.queries[:, -1:].flatten(1), batch)
 
-    def remember_maps(self, maps: Maps, queries: Tensor, batch: PlannerBatch, *, reasoning: bool = True) -> SceneMemory:
-        """The same with other maps and queries (b, q, query_channels), and without a reasoning where asked."""
+    def remember_maps(
+        self, maps: Maps, queries: Tensor, scene: Tensor, batch: PlannerBatch, *, reasoning: bool = True
+    ) -> SceneMemory:
+        """The same with other maps and queries; ``reasoning`` False is a planner that is not told of any.
+
+        Args:
+            maps: What the waypoints look into.
+            queries: (b, q, query_channels).
+            scene: (b, query_channels) the query of the whole scene.
+            batch: Everything else.
+            reasoning: Whether the batch's is told.
+        """
         if not reasoning:
             batch = replace(batch, reasoning_valid=torch.zeros_like(batch.reasoning_valid))
         if not self.config.reads_images:
             maps = maps._replace(features=torch.zeros_like(maps.features))
         if not self.config.reads_queries:
-            queries = torch.zeros_like(queries)
-        return self.denoiser.remember(maps, queries, self.context(batch), batch)
+            queries, scene = torch.zeros_like(queries), torch.zeros_like(scene)
+        return self.denoiser.remember(maps, queries, scene, self.context(batch), batch)

@@ -1,7 +1,7 @@
-"""What every mode is told before it looks: the present motion and the route at once, and where its waypoints lie on it.
+"""What every mode is told before it looks: present motion, route and what perception says of the scene as a whole.
 
-Attention over a handful of context tokens can learn both, but needs many more scenes to: which of twenty futures keeps
-to the route is a matter of distances, and these are given.
+Attention over tokens can learn all of it, but needs many more scenes to: which of twenty futures keeps to the route,
+and which ends behind the stop line, is a matter of distances along the route, and these are given.
 """
 
 from __future__ import annotations
@@ -30,11 +30,13 @@ class Guide(NamedTuple):
         start: (b, width) added to every mode.
         route: (b, points, ROUTE_FEATURES) as in `PlannerBatch`.
         on_route: (b, 1) 0 where the route is unknown or hidden.
+        facts: (b, 2 * width) of the scene, that a mode's relation to the route is held against.
     """
 
     start: Tensor
     route: Tensor
     on_route: Tensor
+    facts: Tensor
 
 
 def route_relation(points: Tensor, route: Tensor) -> Tensor:
@@ -63,39 +65,43 @@ def route_relation(points: Tensor, route: Tensor) -> Tensor:
 
 
 class Guidance(nn.Module):
-    """Ego, command and route as one feature for all modes, and each mode's relation to the route.
+    """Ego, command, route and scene as one feature for all modes; each mode's relation to the route and the scene.
 
     Args:
         width: Channels of the decoder.
         knots: Waypoints of a mode.
+        query_channels: Of the scene query.
     """
 
-    def __init__(self, width: int, knots: int) -> None:
+    def __init__(self, width: int, knots: int, query_channels: int) -> None:
         super().__init__()
         self.action = nn.Embedding(len(DrivingAction), width)
-        inputs = EGO_FEATURES + 1 + 1 + len(ROUTE_DISTANCES) * ROUTE_FEATURES + 1
+        inputs = EGO_FEATURES + 1 + 1 + len(ROUTE_DISTANCES) * ROUTE_FEATURES + 1 + query_channels
         self.present = nn.Sequential(nn.Linear(inputs, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
-        self.relation = nn.Sequential(
-            nn.Linear(RELATIONS * knots + 1, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
-        )
+        self.facts = nn.Sequential(nn.Linear(query_channels, width), nn.GELU(), nn.Linear(width, 2 * width))
+        self.relation = nn.Linear(RELATIONS * knots + 1, 2 * width)
+        self.related = nn.Sequential(nn.GELU(), nn.Linear(2 * width, width))
 
-    def begin(self, batch: PlannerBatch, seen_ego: Tensor, on_route: Tensor) -> Guide:
+    def begin(self, batch: PlannerBatch, scene: Tensor, seen_ego: Tensor, on_route: Tensor) -> Guide:
         """The guide of a batch.
 
         Args:
             batch: Inputs.
+            scene: (b, query_channels) the query of the whole scene.
             seen_ego: (b, 1) 0 where the ego state is hidden.
             on_route: (b, 1) 0 where the route is.
         """
         route = batch.route * on_route.unsqueeze(-1)
-        known = [seen_ego * batch.ego, seen_ego, batch.distance, route.flatten(1), on_route]
+        known = [seen_ego * batch.ego, seen_ego, batch.distance, route.flatten(1), on_route, scene]
         start = self.present(torch.cat(known, dim=-1)) + self.action(batch.action)
-        return Guide(start, route, on_route)
+        return Guide(start, route, on_route, self.facts(scene))
 
     def forward(self, points: Tensor, guide: Guide) -> Tensor:
         """Modes at points (b, m, knots, 2) m to what is added to them, (b, m, width)."""
         b, m = points.shape[:2]
         related = route_relation(points.reshape(b, -1, 2), guide.route).reshape(b, m, -1)
         known = guide.on_route.unsqueeze(1)
-        added: Tensor = self.relation(torch.cat([related * known, known.expand(-1, m, -1)], dim=-1))
+        relation = self.relation(torch.cat([related * known, known.expand(-1, m, -1)], dim=-1))
+        # Where a waypoint lies and where the stop line or the leader does meet before the bend: their sum decides.
+        added: Tensor = self.related(relation + guide.facts.unsqueeze(1))
         return added

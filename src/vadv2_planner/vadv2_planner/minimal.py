@@ -140,4 +140,5 @@ class Minimal(TruncatedDiffusion):
         pooled = nn.functional.adaptive_avg_pool2d(bird.permute(0, 3, 1, 2), POOL).flatten(2).transpose(1, 2)
         projection = map_projection().to(bird).expand(b, 1, 3, 4)
         maps = Maps(bird.unsqueeze(1), projection, torch.ones(b, 1, device=bird.device, dtype=bird.dtype))
-        return self.reader.remember_maps(maps, self.pool(pooled), batch, reasoning=False)
+        queries = self.pool(pooled)
+        return self.reader.remember_maps(maps, queries, queries.mean(1), batch, reasoning=False)
