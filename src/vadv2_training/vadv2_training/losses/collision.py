@@ -59,6 +59,26 @@ def box_distance(points: Tensor, boxes: Tensor) -> Tensor:
     return outside + q.amax(-1).clamp(max=0.0)
 
 
+def nearest_box(points: Tensor, boxes: Tensor, known: Tensor) -> Tensor:
+    """Index (b, n, p) of the box nearest to each point; without gradients, as a choice has none.
+
+    Args:
+        points: (b, n, p, 2) m.
+        boxes: (b, n, a, 5) x, y, yaw, length, width.
+        known: (b, n, a) 0 where a box holds nobody.
+    """
+    with torch.no_grad():
+        # x and y apart: a sum over an axis of two costs more than all of the rest.
+        x, y = (points.unsqueeze(-2) - boxes[..., None, :, :2]).unbind(-1)
+        c, s = boxes[..., None, :, 2].cos(), boxes[..., None, :, 2].sin()
+        along = (c * x + s * y).abs_() - 0.5 * boxes[..., None, :, 3]
+        across = (c * y - s * x).abs_() - 0.5 * boxes[..., None, :, 4]
+        outside = (along.clamp(min=0.0).square_() + across.clamp(min=0.0).square_()).sqrt_()
+        signed = outside + torch.maximum(along, across).clamp_(max=0.0)
+        nearest: Tensor = (signed + 1e3 * (known.unsqueeze(-2) <= 0).to(signed.dtype)).argmin(-1)
+        return nearest
+
+
 def collision_loss(positions: Tensor, boxes: Tensor, known: Tensor, vehicle: VehicleConfig) -> Tensor:
     """Cross-entropy of every mode's footprint against occupied space, mean over modes and known times.
 
@@ -73,9 +93,12 @@ def collision_loss(positions: Tensor, boxes: Tensor, known: Tensor, vehicle: Veh
         vehicle: The ego's sizes.
     """
     centres, radius = footprint_circles(positions, vehicle)
-    distance = box_distance(centres.unsqueeze(-2), boxes[:, None, :, None])
-    distance = torch.where(known[:, None, :, None] > 0, distance, torch.full_like(distance, 1e3))
-    nearest = distance.flatten(-2).amin(-1)
+    b, m, n, circles = centres.shape[:4]
+    points = centres.permute(0, 2, 1, 3, 4).reshape(b, n, m * circles, 2)
+    index = nearest_box(points, boxes, known)
+    distance = box_distance(points, boxes.gather(2, index.unsqueeze(-1).expand(-1, -1, -1, 5)))
+    distance = torch.where(known.gather(2, index) > 0, distance, torch.full_like(distance, 1e3))
+    nearest = distance.reshape(b, n, m, circles).amin(-1).transpose(1, 2)
     cost = F.softplus((radius - nearest) / SOFTNESS)
     timed = (known.amax(-1) > 0).to(cost.dtype).unsqueeze(1).expand_as(cost)
     return (cost * timed).sum() / timed.sum().clamp(min=1.0)
