@@ -27,7 +27,8 @@ from vadv2_training.losses import (
     trains,
     waypoint_loss,
 )
-from vadv2_training.losses.collision import box_distance, footprint_circles, headings
+from vadv2_training.losses.collision import SOFTNESS, box_distance, footprint_circles, headings
+from vadv2_training.losses.road import EDGE_MARGIN, segment_distance
 
 VEHICLE = VehicleConfig()
 TIMES = torch.arange(1, 81) / 10.0
@@ -200,6 +201,51 @@ def test_boundary_loss_is_how_far_the_footprint_comes_too_near():
     assert (at_knots.grad[..., 1] > 0).all()
     assert float(boundary_loss(at_knots, edge + 5.0, torch.ones(1, 1), VEHICLE)) == 0.0
     assert float(boundary_loss(at_knots, edge, torch.zeros(1, 1), VEHICLE)) == 0.0
+
+
+def gradient(loss, positions):
+    moved = positions.clone().requires_grad_()
+    value = loss(moved)
+    value.backward()
+    return value.detach(), moved.grad
+
+
+@pytest.mark.parametrize("absent", ["some", "all of a sample"])
+def test_the_nearest_edge_and_box_are_those_of_every_pair(absent):
+    generator = torch.Generator().manual_seed(3)
+
+    def random(*shape):
+        return torch.randn(*shape, generator=generator)
+
+    positions = (random(3, 5, 16, 2).abs() * torch.tensor([3.0, 0.3])).cumsum(2)
+    edges, boxes = random(3, 6, 8, 2).cumsum(2) * 4.0, random(3, 16, 7, 5) * torch.tensor([15.0, 15.0, 1.0, 2.0, 2.0])
+    boxes[..., 3:] = boxes[..., 3:].abs() + 0.5
+    edges_known, boxes_known = (random(3, 6) > 0).float(), (random(3, 16, 7) > 0).float()
+    if absent == "all of a sample":
+        edges_known[0], boxes_known[0] = 0.0, 0.0
+
+    def nearest_of_all_edges(moved):
+        centres, _ = footprint_circles(moved, VEHICLE)
+        middle = centres[..., centres.shape[-2] // 2, :].flatten(1, 2).unsqueeze(2)
+        start, end = edges[:, None, :, :-1].flatten(2, 3), edges[:, None, :, 1:].flatten(2, 3)
+        there = edges_known.repeat_interleave(7, dim=1).unsqueeze(1) > 0
+        nearest = segment_distance(middle, start, end).masked_fill(~there, 1e3).amin(-1)
+        return (0.5 * VEHICLE.width + EDGE_MARGIN - nearest).clamp(min=0.0).mean()
+
+    def nearest_of_all_boxes(moved):
+        centres, radius = footprint_circles(moved, VEHICLE)
+        distance = box_distance(centres.unsqueeze(-2), boxes[:, None, :, None])
+        nearest = distance.masked_fill(boxes_known[:, None, :, None] <= 0, 1e3).flatten(-2).amin(-1)
+        timed = (boxes_known.amax(-1) > 0).float().unsqueeze(1).expand_as(nearest)
+        return (F.softplus((radius - nearest) / SOFTNESS) * timed).sum() / timed.sum()
+
+    for ours, theirs in (
+        (lambda moved: boundary_loss(moved, edges, edges_known, VEHICLE), nearest_of_all_edges),
+        (lambda moved: collision_loss(moved, boxes, boxes_known, VEHICLE), nearest_of_all_boxes),
+    ):
+        for mine, reference in zip(gradient(ours, positions), gradient(theirs, positions), strict=True):
+            torch.testing.assert_close(mine, reference)
+        assert gradient(ours, positions)[1].abs().max() > 0
 
 
 def test_lane_direction_fits_the_best_lane_nearby():
