@@ -4,12 +4,15 @@ from pathlib import Path
 
 import numpy as np
 
+from vadv2_core.vehicle import VehicleConfig
 from vadv2_training.frame_store import FrameStore, write_shard
-from vadv2_training.liveliness import KEEP_EVERY, lively_rows, lively_windows, staying
+from vadv2_training.liveliness import KEEP_EVERY, PRESSING_TIMES, lively_rows, lively_windows, pressing, staying
+
+VEHICLE = VehicleConfig()
 
 
-def store_of(tmp_path: Path, speeds: np.ndarray) -> FrameStore:
-    """A drive at 2 Hz with these speeds, m/s, and the futures that follow from them."""
+def store_of(tmp_path: Path, speeds: np.ndarray, other: float | None = None) -> FrameStore:
+    """A drive at 2 Hz with these speeds, m/s, the futures that follow, and a car that stands ``other`` m ahead."""
     n = len(speeds)
     x = np.concatenate([[0.0], np.cumsum(speeds * 0.5)])
     future, known = np.zeros((n, 80, 3), np.float32), np.zeros((n, 80), np.float32)
@@ -20,7 +23,13 @@ def store_of(tmp_path: Path, speeds: np.ndarray) -> FrameStore:
     ego = np.zeros((n, 5), np.float32)
     ego[:, 0] = speeds / 10.0
     stamps = (np.arange(n) * 500_000_000).astype(np.int64)
+    others, others_known = np.zeros((n, 16, 2, 5), np.float32), np.zeros((n, 16, 2), np.float32)
+    if other is not None:
+        others[:, :, 0, 0] = (other - x[:n])[:, None]
+        others[:, :, 0, 3:] = (4.5, 1.9)
+        others_known[:, :, 0] = 1.0
     arrays = {"stamps": stamps, "ego": ego, "future": future, "future_known": known}
+    arrays |= {"others": others, "others_known": others_known}
     write_shard(tmp_path, "a", arrays, {}, [None] * n)
     return FrameStore(tmp_path, 4)
 
@@ -34,7 +43,7 @@ def test_a_stay_ends_where_the_future_moves(tmp_path):
 
 def test_one_in_four_of_a_stay_is_used_and_nothing_after_twenty_seconds(tmp_path):
     store = store_of(tmp_path, np.array([5.0] * 20 + [0.0] * 200 + [5.0] * 20))
-    kept = [frame for _, frame, _ in lively_rows(store, tuple((0, i, i) for i in range(240)))]
+    kept = [frame for _, frame, _ in lively_rows(store, tuple((0, i, i) for i in range(240)), VEHICLE)]
     still = np.flatnonzero(staying(store, 0))
     of_stay = [f for f in kept if f in set(still)]
     assert np.diff(of_stay[1:]).tolist() == [KEEP_EVERY] * (len(of_stay) - 2)
@@ -48,3 +57,19 @@ def test_windows_follow_the_frames(tmp_path):
     windows = lively_windows(store)
     assert [w for w in windows if 70 < w.start < 205] == []
     assert [w.start for w in windows if w.start < 16] == [0, 2, 4, 6, 8, 10, 12, 14]
+
+
+def test_frames_in_which_going_on_would_hit_somebody_come_more_often(tmp_path):
+    speeds = np.concatenate([np.full(20, 5.0), np.linspace(5.0, 0.0, 10), np.zeros(4)])
+    gone = np.concatenate([[0.0], np.cumsum(speeds * 0.5)])
+    store = store_of(tmp_path, speeds, other=gone[-1] + 8.0)
+    ahead = gone[-1] + 8.0 - gone[:-1]
+    presses = pressing(store, 0, VEHICLE)
+    front = VEHICLE.length - VEHICLE.rear_overhang + 2.25
+    # 4 s at the present speed, give or take the half metre of the footprint's rounded corners.
+    assert presses[(speeds > 1.0) & (speeds * 4.0 > ahead - front + 1.0)].all()
+    assert not presses[(speeds <= 1.0) | (speeds * 4.0 < ahead - front - 1.0)].any()
+    rows = lively_rows(store, tuple((0, i, i) for i in range(len(speeds))), VEHICLE)
+    counts = np.bincount([frame for _, frame, _ in rows], minlength=len(speeds))
+    assert presses.any() and set(counts[presses]) == {PRESSING_TIMES}
+    assert set(counts[~presses]) <= {0, 1}

@@ -1,15 +1,19 @@
 """Which frames of a store are worth a step: an expert that waits at a red light sees the same for half a minute.
 
 A quarter of its frames are like that. Taken as they come they teach that what stands goes on standing, whatever the
-light shows.
+light shows. One frame in eleven is the opposite: the expert must brake or swerve for somebody, or hits him. Taken as
+they come they teach to brake late.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from vadv2_core.vehicle import VehicleConfig
 from vadv2_training.frame_store import FrameStore, Window
+from vadv2_training.losses.collision import box_distance, footprint_circles
 
 STANDING_SPEED = 0.3
 """m/s, below which the ego stands."""
@@ -19,6 +23,12 @@ KEEP_EVERY = 4
 """Of the frames or windows in which the ego stands and stays, one in so many is used."""
 LONGEST = 20.0
 """s of one stay that are used; who stands longer waits for what may never come, and is no example."""
+PRESSING_SPEED = 1.0
+"""m/s, above which the ego can run into somebody."""
+PRESSING_KNOTS = 8
+"""Half seconds within which it would: 4 s."""
+PRESSING_TIMES = 3
+"""A planner sees the frames in which it would this often."""
 _SPEED_SCALE = 10.0
 _SOON = 29
 
@@ -51,7 +61,23 @@ def lively_windows(store: FrameStore) -> list[Window]:
     return [w for w in store.windows if worth[w.shard][w.start : w.start + w.count].mean() > 0.25]
 
 
-def lively_rows(store: FrameStore, rows: tuple[tuple[int, int, int], ...]) -> tuple[tuple[int, int, int], ...]:
-    """Likewise single frames: (shard, frame, place) of a `SeenStore`."""
-    worth = [worth_using(store, shard) for shard in range(len(store.names))]
-    return tuple(row for row in rows if worth[row[0]][row[1]])
+def pressing(store: FrameStore, shard: int, vehicle: VehicleConfig) -> NDArray[np.bool_]:
+    """(frames,) whether going straight on at the present speed would run into somebody within 4 s."""
+    rows = store.read(Window(shard, 0, store.count(shard)), ("ego", "others", "others_known"))
+    speed = rows["ego"][:, 0].float() * _SPEED_SCALE
+    positions = torch.zeros(len(speed), PRESSING_KNOTS, 2)
+    positions[..., 0] = speed[:, None] * (0.5 * torch.arange(1, PRESSING_KNOTS + 1))
+    circles, radius = footprint_circles(positions, vehicle)
+    boxes = rows["others"][:, :PRESSING_KNOTS, None].float()
+    known = rows["others_known"][:, :PRESSING_KNOTS, None] > 0
+    hit = (box_distance(circles.unsqueeze(-2), boxes) < radius) & known
+    return np.asarray(hit.flatten(1).any(1) & (speed > PRESSING_SPEED))
+
+
+def lively_rows(
+    store: FrameStore, rows: tuple[tuple[int, int, int], ...], vehicle: VehicleConfig
+) -> tuple[tuple[int, int, int], ...]:
+    """Likewise single frames: (shard, frame, place) of a `SeenStore`; a pressing one comes `PRESSING_TIMES` times."""
+    shards = range(len(store.names))
+    times = [worth_using(store, s) * np.where(pressing(store, s, vehicle), PRESSING_TIMES, 1) for s in shards]
+    return tuple(row for row in rows for _ in range(times[row[0]][row[1]]))

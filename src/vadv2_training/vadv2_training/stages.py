@@ -257,7 +257,7 @@ def seen_frames(store: FrameStore, encoder: LoadedEncoder, seen: Path) -> SeenSt
 
 def _lively_frames(store: FrameStore, encoder: LoadedEncoder, seen: Path) -> SeenStore:
     frames = seen_frames(store, encoder, seen)
-    return replace(frames, rows=lively_rows(store, frames.rows))
+    return replace(frames, rows=lively_rows(store, frames.rows, VehicleConfig()))
 
 
 def train_joint(
