@@ -6,7 +6,14 @@ import numpy as np
 
 from vadv2_core.vehicle import VehicleConfig
 from vadv2_training.frame_store import FrameStore, write_shard
-from vadv2_training.liveliness import KEEP_EVERY, PRESSING_TIMES, lively_rows, lively_windows, pressing, staying
+from vadv2_training.liveliness import (
+    PRESSING_TIMES,
+    lively_rows,
+    lively_windows,
+    pressing,
+    runs_into,
+    staying,
+)
 
 VEHICLE = VehicleConfig()
 
@@ -41,12 +48,12 @@ def test_a_stay_ends_where_the_future_moves(tmp_path):
     assert still[:14].all() and not still[16:].any()
 
 
-def test_one_in_four_of_a_stay_is_used_and_nothing_after_twenty_seconds(tmp_path):
+def test_one_in_two_of_a_stay_is_used_and_nothing_after_twenty_seconds(tmp_path):
     store = store_of(tmp_path, np.array([5.0] * 20 + [0.0] * 200 + [5.0] * 20))
     kept = [frame for _, frame, _ in lively_rows(store, tuple((0, i, i) for i in range(240)), VEHICLE)]
     still = np.flatnonzero(staying(store, 0))
     of_stay = [f for f in kept if f in set(still)]
-    assert np.diff(of_stay[1:]).tolist() == [KEEP_EVERY] * (len(of_stay) - 2)
+    assert np.diff(of_stay[1:]).tolist() == [PLANNER_KEEPS_EVERY] * (len(of_stay) - 2)
     assert max(of_stay) - still[0] <= 41
     moving = set(range(240)) - set(still.tolist())
     assert moving <= set(kept), "what moves, and the moments before it moves, are all used"
@@ -73,3 +80,11 @@ def test_frames_in_which_going_on_would_hit_somebody_come_more_often(tmp_path):
     counts = np.bincount([frame for _, frame, _ in rows], minlength=len(speeds))
     assert presses.any() and set(counts[presses]) == {PRESSING_TIMES}
     assert set(counts[~presses]) <= {0, 1}
+
+
+def test_a_future_that_ends_in_somebody_is_not_learned(tmp_path):
+    store = store_of(tmp_path, np.full(20, 5.0), other=35.0)
+    hits = runs_into(store, 0, VEHICLE)
+    learned = {frame for _, frame, _ in lively_rows(store, tuple((0, i, i) for i in range(20)), VEHICLE)}
+    assert hits.any() and not hits.all()
+    assert learned == set(np.flatnonzero(~hits).tolist())

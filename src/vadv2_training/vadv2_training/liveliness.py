@@ -21,6 +21,8 @@ STAYING = 1.0
 """m that a future of 3 s may cover and still be a staying one."""
 KEEP_EVERY = 4
 """Of the frames or windows in which the ego stands and stays, one in so many is used."""
+PLANNER_KEEPS_EVERY = 2
+"""The same for a planner: with one in four it had seen more starts than stays, and started at red."""
 LONGEST = 20.0
 """s of one stay that are used; who stands longer waits for what may never come, and is no example."""
 PRESSING_SPEED = 1.0
@@ -29,6 +31,8 @@ PRESSING_KNOTS = 8
 """Half seconds within which it would: 4 s."""
 PRESSING_TIMES = 3
 """A planner sees the frames in which it would this often."""
+TOUCH = 0.3
+"""m that two footprints must overlap to count as a hit; what is recorded of others is known to a decimetre."""
 _SPEED_SCALE = 10.0
 _SOON = 29
 
@@ -42,8 +46,8 @@ def staying(store: FrameStore, shard: int) -> NDArray[np.bool_]:
     return np.asarray(stands & ~(known & moved))
 
 
-def worth_using(store: FrameStore, shard: int) -> NDArray[np.bool_]:
-    """(frames,) False for what is to be left out of a shard."""
+def worth_using(store: FrameStore, shard: int, every: int = KEEP_EVERY) -> NDArray[np.bool_]:
+    """(frames,) False for what is to be left out of a shard; of a stay one frame in ``every`` is used."""
     still = staying(store, shard)
     stamps = store.read(Window(shard, 0, len(still)), ("stamps",))["stamps"].numpy()
     worth = np.ones(len(still), dtype=bool)
@@ -51,7 +55,7 @@ def worth_using(store: FrameStore, shard: int) -> NDArray[np.bool_]:
     for i in range(1, len(still)):
         begun = begun if still[i] and still[i - 1] else i
         age = (int(stamps[i]) - int(stamps[begun])) * 1e-9
-        worth[i] = not still[i] or ((i - begun) % KEEP_EVERY == 0 and age <= LONGEST)
+        worth[i] = not still[i] or ((i - begun) % every == 0 and age <= LONGEST)
     return worth
 
 
@@ -61,6 +65,13 @@ def lively_windows(store: FrameStore) -> list[Window]:
     return [w for w in store.windows if worth[w.shard][w.start : w.start + w.count].mean() > 0.25]
 
 
+def _hits(circles: torch.Tensor, radius: float, rows: dict[str, torch.Tensor]) -> torch.Tensor:
+    """(frames, knots) whether a footprint's circles (frames, knots, circles, 2) lie in somebody at their time."""
+    knots = circles.shape[1]
+    boxes, known = rows["others"][:, :knots, None].float(), rows["others_known"][:, :knots, None] > 0
+    return ((box_distance(circles.unsqueeze(-2), boxes) < radius) & known).flatten(2).any(-1)
+
+
 def pressing(store: FrameStore, shard: int, vehicle: VehicleConfig) -> NDArray[np.bool_]:
     """(frames,) whether going straight on at the present speed would run into somebody within 4 s."""
     rows = store.read(Window(shard, 0, store.count(shard)), ("ego", "others", "others_known"))
@@ -68,16 +79,32 @@ def pressing(store: FrameStore, shard: int, vehicle: VehicleConfig) -> NDArray[n
     positions = torch.zeros(len(speed), PRESSING_KNOTS, 2)
     positions[..., 0] = speed[:, None] * (0.5 * torch.arange(1, PRESSING_KNOTS + 1))
     circles, radius = footprint_circles(positions, vehicle)
-    boxes = rows["others"][:, :PRESSING_KNOTS, None].float()
-    known = rows["others_known"][:, :PRESSING_KNOTS, None] > 0
-    hit = (box_distance(circles.unsqueeze(-2), boxes) < radius) & known
-    return np.asarray(hit.flatten(1).any(1) & (speed > PRESSING_SPEED))
+    return np.asarray(_hits(circles, radius, rows).any(1) & (speed > PRESSING_SPEED))
+
+
+def runs_into(store: FrameStore, shard: int, vehicle: VehicleConfig) -> NDArray[np.bool_]:
+    """(frames,) whether the future that would be learned ends in somebody within 4 s.
+
+    Rare where the expert drives; where it is asked what it would do in a place that it would never have come to, it
+    may know no way out, and what it says then is no example.
+    """
+    names = ("future", "future_known", "others", "others_known")
+    rows = store.read(Window(shard, 0, store.count(shard)), names)
+    knots = slice(4, 5 * PRESSING_KNOTS, 5)
+    circles, radius = footprint_circles(rows["future"][:, knots, :2].float(), vehicle)
+    known = rows["future_known"][:, knots] > 0
+    return np.asarray((_hits(circles, radius - TOUCH, rows) & known).any(1))
 
 
 def lively_rows(
     store: FrameStore, rows: tuple[tuple[int, int, int], ...], vehicle: VehicleConfig
 ) -> tuple[tuple[int, int, int], ...]:
-    """Likewise single frames: (shard, frame, place) of a `SeenStore`; a pressing one comes `PRESSING_TIMES` times."""
-    shards = range(len(store.names))
-    times = [worth_using(store, s) * np.where(pressing(store, s, vehicle), PRESSING_TIMES, 1) for s in shards]
+    """Likewise single frames for a planner: (shard, frame, place) of a `SeenStore`.
+
+    A pressing one comes `PRESSING_TIMES` times, one whose future runs into somebody never.
+    """
+    times = [
+        worth_using(store, s) * ~runs_into(store, s, vehicle) * np.where(pressing(store, s, vehicle), PRESSING_TIMES, 1)
+        for s in range(len(store.names))
+    ]
     return tuple(row for row in rows for _ in range(times[row[0]][row[1]]))
