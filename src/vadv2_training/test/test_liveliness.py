@@ -7,6 +7,7 @@ import numpy as np
 from vadv2_core.vehicle import VehicleConfig
 from vadv2_training.frame_store import FrameStore, write_shard
 from vadv2_training.liveliness import (
+    PLANNER_KEEPS_EVERY,
     PRESSING_TIMES,
     lively_rows,
     lively_windows,
