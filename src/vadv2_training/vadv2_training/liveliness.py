@@ -104,7 +104,9 @@ def lively_rows(
     A pressing one comes `PRESSING_TIMES` times, one whose future runs into somebody never.
     """
     times = [
-        worth_using(store, s) * ~runs_into(store, s, vehicle) * np.where(pressing(store, s, vehicle), PRESSING_TIMES, 1)
+        worth_using(store, s, PLANNER_KEEPS_EVERY)
+        * ~runs_into(store, s, vehicle)
+        * np.where(pressing(store, s, vehicle), PRESSING_TIMES, 1)
         for s in range(len(store.names))
     ]
     return tuple(row for row in rows for _ in range(times[row[0]][row[1]]))
