@@ -11,6 +11,7 @@ import importlib
 import os
 import signal
 import sys
+import threading
 from types import FrameType
 
 import typer
@@ -42,6 +43,8 @@ _USAGE_ERROR: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.
 """Whichever click typer brings along, this is what it raises for an argument it refuses."""
 
 _WORDS = "vadv2: interrupted\n"
+_AGAIN = 0.01
+"""s after which an interrupt that was dropped comes again."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """What a user can mend by making room, or by naming another folder."""
 
@@ -116,6 +119,17 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise _Interruption
 
 
+def _not_lost(unraisable: sys.UnraisableHookArgs) -> None:
+    # A Ctrl-C that strikes in a destructor or a weak reference's callback (the import system has one a module) is
+    # dropped by Python, and the command would go on. It comes again a moment later, outside of it.
+    if isinstance(unraisable.exc_value, _Interruption):
+        again = threading.Timer(_AGAIN, signal.raise_signal, (signal.SIGINT,))
+        again.daemon = True
+        again.start()
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
 def run() -> int:
     """The process of the command line: as `main`, and a Ctrl-C ends it with one line from its first moment on.
 
@@ -127,6 +141,7 @@ def run() -> int:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     app = build_app()
     if interruptible:
+        sys.unraisablehook = _not_lost
         signal.signal(signal.SIGINT, _interrupt)
     return main(app=app)
 
