@@ -49,6 +49,7 @@ def test_an_interrupt_ends_the_command_line_in_one_line(after, tmp_path):
     assert "interrupted" in words[-1] and not any("Traceback" in line or "Error" in line for line in words)
 
 
+# Between the two entries of the callback's list Python looks for signals, so that this one strikes inside of it.
 DROPPED = """
 import signal, sys, time, weakref
 from vadv2_bringup import cli

@@ -1,8 +1,8 @@
 """Which frames of a store are worth a step: an expert that waits at a red light sees the same for half a minute.
 
 A quarter of its frames are like that. Taken as they come they teach that what stands goes on standing, whatever the
-light shows. One frame in eleven is the opposite: the expert must brake or swerve for somebody, or hits him. Taken as
-they come they teach to brake late.
+light shows. Few are the opposite: the expert must brake or swerve for somebody, or hits him. Taken as they come they
+teach to brake late.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PRESSING_KNOTS = 8
 PRESSING_TIMES = 3
 """A planner sees the frames in which it would this often."""
 TOUCH = 0.3
-"""m that two footprints must overlap to count as a hit; what is recorded of others is known to a decimetre."""
+"""m that two footprints must overlap to count as a hit: to pass closely is none."""
 _SPEED_SCALE = 10.0
 _SOON = 29
 
