@@ -71,6 +71,6 @@ sys.exit(cli.run())
 
 def test_an_interrupt_in_a_callback_that_python_drops_comes_again():
     done = subprocess.run(
-        [sys.executable, "-c", DROPPED], capture_output=True, text=True, timeout=60, preexec_fn=as_from_a_terminal
+        [sys.executable, "-c", DROPPED], capture_output=True, text=True, timeout=40, preexec_fn=as_from_a_terminal
     )
     assert (done.returncode, done.stderr) == (INTERRUPTED, "vadv2: interrupted\n")

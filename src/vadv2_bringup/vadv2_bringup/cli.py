@@ -123,7 +123,8 @@ def _not_lost(unraisable: sys.UnraisableHookArgs) -> None:
     # A Ctrl-C that strikes in a destructor or a weak reference's callback (the import system has one a module) is
     # dropped by Python, and the command would go on. It comes again a moment later, outside of it.
     if isinstance(unraisable.exc_value, _Interruption):
-        again = threading.Timer(_AGAIN, signal.raise_signal, (signal.SIGINT,))
+        # To the main thread, so that it wakes from what it waits for.
+        again = threading.Timer(_AGAIN, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
         again.daemon = True
         again.start()
     else:
