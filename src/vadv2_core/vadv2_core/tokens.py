@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,32 @@ class SceneMap:
 
 
 @dataclass(frozen=True, slots=True)
+class SceneAhead:
+    """What the query of the whole scene says of the way ahead.
+
+    Attributes:
+        signal: (6,) float32 probability of each `SignalState` of the next signal on the way; the first is "none seen".
+        stop_confidence: In [0, 1], that a stop line is ahead.
+        stop_distance: m from the front bumper to it.
+        lead_confidence: In [0, 1], that a vehicle is ahead on the way.
+        lead_gap: m from the front bumper to it.
+        lead_speed: m/s along the way.
+    """
+
+    signal: NDArray[np.float32]
+    stop_confidence: float
+    stop_distance: float
+    lead_confidence: float
+    lead_gap: float
+    lead_speed: float
+
+
+def nothing_ahead() -> SceneAhead:
+    """A scene that nothing is said of."""
+    return SceneAhead(np.array([1, 0, 0, 0, 0, 0], dtype=np.float32), 0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
 class SceneTokens:
     """The features of one frame, history already fused in, and what is needed to know where each one looks.
 
@@ -75,6 +101,7 @@ class SceneTokens:
             unlike any); 0 where the encoder was never calibrated.
         encoder_hash: Identifies the encoder; planner and VLM refuse another encoder's tokens.
         model_id: Name of the checkpoint; ends in ``-untrained`` for weights made from a seed.
+        ahead: The query of the whole scene in words.
     """
 
     stamp: Stamp
@@ -92,3 +119,4 @@ class SceneTokens:
     novelty: float
     encoder_hash: str
     model_id: str
+    ahead: SceneAhead = field(default_factory=nothing_ahead)

@@ -51,6 +51,7 @@ class TrajectoryCandidates:
         ages: Seconds by input name (``tokens``, ``ego``, ``command``, ``route``, ``reasoning``); absent ones left out.
         degraded: Why the plan is less than it could be (no reasoning, untrained weights, unlike scene); may be empty.
         model_id: Name of the checkpoint.
+        objections: (modes,) what perception says against each, in words, "" for nothing; empty where nobody asked.
     """
 
     stamp: Stamp
@@ -65,6 +66,7 @@ class TrajectoryCandidates:
     ages: dict[str, float]
     degraded: tuple[str, ...]
     model_id: str
+    objections: tuple[str, ...] = ()
 
     def trajectory(self) -> Trajectory | None:
         """The chosen mode, or None where the plan was withheld."""

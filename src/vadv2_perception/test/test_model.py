@@ -16,7 +16,8 @@ from vadv2_core.errors import InputError
 from vadv2_perception.backbone import feature_channels, make_backbone
 from vadv2_perception.configuration import ARCHITECTURES, BACKBONES, EncoderModelConfig
 from vadv2_perception.image_tokens import HistoryFusion
-from vadv2_perception.model import EncoderOutput, PastFrames, RigTensors, SceneModel
+from vadv2_perception.model import EncoderOutput, RigTensors, SceneModel
+from vadv2_perception.past_reading import PastFrames
 from vadv2_perception.rays import ground_points, token_intrinsics, token_rays
 
 Rigs = Callable[..., CameraRig]

@@ -1,4 +1,4 @@
-"""What the scene queries say, from the network's numbers to `SceneObjects` and `SceneMap`."""
+"""What the scene queries say, from the network's numbers to `SceneObjects`, `SceneMap` and `SceneAhead`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vadv2_core.taxonomy import SignalState
-from vadv2_core.tokens import SceneMap, SceneObjects
+from vadv2_core.tokens import SceneAhead, SceneMap, SceneObjects
 
 Floats = NDArray[np.float32]
 
@@ -71,3 +71,20 @@ def map_in_words(answers: Mapping[str, NDArray[Any]]) -> tuple[SceneMap, NDArray
         relevant=sigmoid(answers["map_relevance"])[order],
     )
     return elements, order
+
+
+def ahead_in_words(answers: Mapping[str, NDArray[Any]]) -> SceneAhead:
+    """What the query of the whole scene says of the way ahead; distances are not negative but for a line just passed.
+
+    Args:
+        answers: `QueryAnswers` of one frame, by name, without the batch axis.
+    """
+    stop, lead = answers["scene_stop"], answers["scene_lead"]
+    return SceneAhead(
+        signal=softmax(answers["scene_signal"]),
+        stop_confidence=float(sigmoid(stop[0])),
+        stop_distance=10.0 * float(stop[1]),
+        lead_confidence=float(sigmoid(lead[0])),
+        lead_gap=max(10.0 * float(lead[1]), 0.0),
+        lead_speed=10.0 * float(lead[2]),
+    )

@@ -13,7 +13,7 @@ from vadv2_core.camera import CameraFrame
 from vadv2_core.ego import EgoState
 from vadv2_core.errors import InputError
 from vadv2_core.tokens import SceneMap, SceneObjects, SceneTokens
-from vadv2_perception.answers import map_in_words, objects_in_words
+from vadv2_perception.answers import ahead_in_words, map_in_words, objects_in_words
 from vadv2_perception.checkpoints import LoadedEncoder, load_encoder, untrained_encoder
 from vadv2_perception.configuration import EncoderModelConfig, PerceptionConfig
 from vadv2_perception.ego_tokens import AUX_QUANTITIES
@@ -137,6 +137,7 @@ class SceneEncoder:
             novelty=self._statistics.novelty(seen["pooled"][valid]),
             encoder_hash=self.encoder_hash,
             model_id=self.model_id,
+            ahead=ahead_in_words({name: out[name][0] for name in ANSWER_NAMES}),
         )
 
     def quantise(self, pictures: Iterable[NDArray[np.uint8]]) -> Path:

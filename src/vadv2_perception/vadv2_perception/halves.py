@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from vadv2_perception.ego_tokens import AUX_QUANTITIES
-from vadv2_perception.model import PastFrames, RigTensors, SceneModel
+from vadv2_perception.model import RigTensors, SceneModel
+from vadv2_perception.past_reading import PastFrames
 from vadv2_perception.scene_queries import QueryAnswers
 
 ANSWER_NAMES = tuple(field.name for field in dataclasses.fields(QueryAnswers))

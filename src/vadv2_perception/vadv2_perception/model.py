@@ -16,6 +16,7 @@ from vadv2_perception.backbone import feature_channels, make_backbone, set_train
 from vadv2_perception.configuration import EncoderModelConfig
 from vadv2_perception.ego_tokens import EgoTokens
 from vadv2_perception.image_tokens import HistoryFusion, Neck, RayEncoding
+from vadv2_perception.past_reading import PastFrames
 from vadv2_perception.rays import token_intrinsics
 from vadv2_perception.scene_queries import QueryAnswers, SceneQueries
 
@@ -32,23 +33,6 @@ class RigTensors:
 
     k: Tensor
     t_base_camera: Tensor
-    valid: Tensor
-
-
-@dataclass
-class PastFrames:
-    """What is remembered of earlier frames; ``frames`` is the length of the config's history_ages.
-
-    Attributes:
-        tokens: (B, frames, cameras, m, h, w) `SceneModel.remembered` of then.
-        motion: (B, frames, 4, 4) from base_link now to base_link then.
-        age: (B, frames) s, positive.
-        valid: (B, frames, cameras) 1 where there is a picture, else 0.
-    """
-
-    tokens: Tensor
-    motion: Tensor
-    age: Tensor
     valid: Tensor
 
 
@@ -157,7 +141,7 @@ class SceneModel(nn.Module):
             tokens = self.history(tokens, past.tokens, past.motion, past.age, past.valid, k, rig.t_base_camera)
         tokens = tokens * rig.valid[..., None, None, None]
         ego = self.ego(aux, aux_valid)
-        queries, answers, lamps = self.queries(tokens, rays, ego, k, rig.t_base_camera, rig.valid)
+        queries, answers, lamps = self.queries(tokens, rays, ego, k, rig.t_base_camera, rig.valid, past)
         return EncoderOutput(tokens, queries, ego, answers, lamps)
 
     def forward(

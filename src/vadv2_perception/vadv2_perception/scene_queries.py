@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from vadv2_core.taxonomy import AgentClass, AgentIntention, EdgeCaseFlag, MapElementClass, SignalState, Weather
 from vadv2_perception.configuration import EncoderModelConfig
+from vadv2_perception.past_reading import PastFrames, PastReading
 from vadv2_perception.rays import inside, project, read_tokens
 
 NO_MAP_ELEMENT = len(MapElementClass)
@@ -152,9 +153,12 @@ class TokenReading(nn.Module):
 class QueryLayer(nn.Module):
     """One round: talk to each other and the ego tokens, read the images, think."""
 
-    def __init__(self, config: EncoderModelConfig, reads_all: bool) -> None:
+    def __init__(self, config: EncoderModelConfig, first: bool) -> None:
         super().__init__()
         c, d, heads = config.token_channels, config.query_channels, config.heads
+        reads_all, frames = first, len(config.history_ages)
+        # The first layer does not know yet where its objects are, nor where they head.
+        self.past = None if first or not frames else PastReading(config.memory_channels, d, frames, config.grid)
         self.heads = heads
         self.talk_in, self.talk_out = nn.Linear(d, 3 * d), nn.Linear(d, d)
         self.norm_talk, self.norm_place, self.norm_think = nn.LayerNorm(d), nn.LayerNorm(d), nn.LayerNorm(d)
@@ -190,7 +194,7 @@ class SceneQueries(nn.Module):
         self.around_shift = nn.Linear(d, points * 3)
         self.gaze_shift = nn.Linear(d, points * 3)
         self.position = nn.Sequential(nn.Linear(points * 2, d), nn.GELU(), nn.Linear(d, d))
-        self.layers = nn.ModuleList(QueryLayer(config, reads_all=i == 0) for i in range(config.layers))
+        self.layers = nn.ModuleList(QueryLayer(config, first=i == 0) for i in range(config.layers))
         self.norm = nn.LayerNorm(d)
         self.lamps = nn.Linear(config.token_channels, len(SignalState))
         self.object_head = _head(d, sum(_OBJECT_PARTS))
@@ -233,7 +237,14 @@ class SceneQueries(nn.Module):
         )
 
     def forward(
-        self, tokens: Tensor, rays: Tensor, aux: Tensor, k: Tensor, t_base_camera: Tensor, camera_valid: Tensor
+        self,
+        tokens: Tensor,
+        rays: Tensor,
+        aux: Tensor,
+        k: Tensor,
+        t_base_camera: Tensor,
+        camera_valid: Tensor,
+        past: PastFrames | None = None,
     ) -> tuple[Tensor, list[QueryAnswers], Tensor]:
         """Ask.
 
@@ -244,6 +255,7 @@ class SceneQueries(nn.Module):
             k: (B, cameras, 3, 3) at token resolution.
             t_base_camera: (B, cameras, 4, 4).
             camera_valid: (B, cameras) 1 or 0.
+            past: Earlier frames; None for a frame without a past.
 
         Returns:
             Query features (B, Q, d), the answers after every layer (the last is the result), and the lamp heat-map's
@@ -260,7 +272,7 @@ class SceneQueries(nn.Module):
         reach = torch.tensor(
             [self.config.range_forward, self.config.range_around], dtype=tokens.dtype, device=tokens.device
         )
-        answers = []
+        answers: list[QueryAnswers] = []
         position = queries
         for layer in self.layers:
             assert isinstance(layer, QueryLayer)
@@ -274,6 +286,11 @@ class SceneQueries(nn.Module):
                 )
             asked = layer.norm_place(queries + position)
             queries = queries + layer.places(asked, places, maps, k, t_base_camera, camera_valid)
+            if layer.past is not None and past is not None and answers:
+                # Where it looks is an answer of earlier layers and teaches this one alone.
+                heading = answers[-1].object_heading.detach()
+                found = layer.past(asked[:, :n], centres.detach(), heading, past, k, t_base_camera)
+                queries = queries + F.pad(found, (0, 0, 0, m + 1))
             queries = queries + layer.think(layer.norm_think(queries))
             # Later layers start from the answer of earlier ones, but teach only themselves (as DETR's iterative boxes).
             normed = self.norm(queries)

@@ -179,6 +179,32 @@ class ValidatorConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RescoringConfig:
+    """When perception speaks against a future."""
+
+    enabled: bool = parameter(True, "Futures that perception speaks against come after all others.", live=True)
+    horizon: float = parameter(
+        3.0, "What is met later is not held against a future.", unit="s", minimum=0.5, maximum=8.0, live=True
+    )
+    min_confidence: float = parameter(
+        0.5, "Least confidence of an object, a stop line or a light.", minimum=0.0, maximum=1.0, live=True
+    )
+    overlap: float = parameter(
+        0.3, "What footprints must overlap to meet: to pass closely is allowed.", unit="m", minimum=-2.0, maximum=1.0,
+        live=True,
+    )  # fmt: skip
+    line_margin: float = parameter(
+        0.5, "Farther beyond a stop line than this is over it.", unit="m", minimum=0.0, maximum=5.0, live=True
+    )
+    hardest_stop: float = parameter(
+        4.5, "A line that would need harder braking is driven over.", unit="m/s^2", minimum=0.5, maximum=9.0, live=True
+    )
+
+    def __post_init__(self) -> None:
+        validate(self, "planner.rescoring")
+
+
+@dataclass(frozen=True, slots=True)
 class PlannerConfig:
     """How the planner runs."""
 
@@ -214,6 +240,7 @@ class PlannerConfig:
         live=True,
     )
     validator: ValidatorConfig = field(default_factory=ValidatorConfig)
+    rescoring: RescoringConfig = field(default_factory=RescoringConfig)
     vehicle: VehicleConfig = field(default_factory=VehicleConfig)
 
     def __post_init__(self) -> None:

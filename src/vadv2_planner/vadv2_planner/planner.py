@@ -18,6 +18,7 @@ from vadv2_core.tokens import SceneTokens
 from vadv2_core.trajectory import Trajectory, TrajectoryCandidates
 from vadv2_planner.config import PlannerConfig
 from vadv2_planner.motion import motion_from_positions
+from vadv2_planner.rescoring import Rescorer
 from vadv2_planner.validator import Validator
 
 MAX_GAP = 1.0
@@ -87,13 +88,14 @@ class Planner:
     """One planner, chosen by ``config.planner`` in `make_planner`.
 
     A frame's plan depends on that frame, the config and, through the validator's jump check only, on the last plan.
-    The chosen mode is the most confident one that the validator accepts.
+    The chosen mode is the most confident one that perception does not speak against and the validator accepts.
     """
 
     def __init__(self, proposer: Proposer, config: PlannerConfig) -> None:
         self.config = config
         self._proposer = proposer
         self._validator = Validator(config.validator, config.vehicle)
+        self._rescorer = Rescorer(config.rescoring, config.vehicle)
         self._last: Trajectory | None = None
 
     @property
@@ -120,6 +122,7 @@ class Planner:
         """Take new ages and bounds while running; nothing is forgotten."""
         self.config = config
         self._validator.config = config.validator
+        self._rescorer.config = config.rescoring
 
     def reset(self) -> None:
         """Forget the last plan."""
@@ -173,7 +176,7 @@ class Planner:
                 route = None
         seen = Observation(tokens, ego, command, route, embedding, age)
         proposal = self._proposer.propose(seen, self._seed(stamp))
-        return self._choose(proposal, stamp, ego, rationale, ages, degraded)
+        return self._choose(proposal, tokens, stamp, ego, rationale, ages, degraded)
 
     def _check(self, tokens: SceneTokens | None, ego: EgoState) -> None:
         numbers = [ego.pose.x, ego.pose.y, ego.pose.yaw, *ego.velocity, *ego.acceleration, ego.yaw_rate]
@@ -223,6 +226,7 @@ class Planner:
     def _choose(
         self,
         proposal: Proposal,
+        tokens: SceneTokens | None,
         stamp: Stamp,
         ego: EgoState,
         rationale: str,
@@ -236,7 +240,8 @@ class Planner:
         if self._last is not None and not 0 < stamp - self._last.stamp <= MAX_GAP * NANOSECONDS:
             self._last = None
         chosen, reason = None, ""
-        for mode in np.argsort(-confidences, kind="stable"):
+        objections = self._rescorer.objections(points, tokens, ego.speed)
+        for mode in self._rescorer.order(confidences, objections):
             why = "a point is not finite"
             if finite[mode]:
                 ok, why = self._validator.check(points[mode], ego, self._last, ego.pose, stamp)
@@ -257,6 +262,7 @@ class Planner:
             ages=ages,
             degraded=tuple(degraded),
             model_id=self.model_id,
+            objections=tuple(o.words if o is not None else "" for o in objections),
         )
         if chosen is not None:
             self._last = candidates.trajectory()

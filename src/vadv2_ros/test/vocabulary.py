@@ -12,7 +12,7 @@ from vadv2_core.geometry import Pose2
 from vadv2_core.obstacles import Obstacles
 from vadv2_core.reasoning import Reasoning, ReasoningEmbedding
 from vadv2_core.taxonomy import Cause, DrivingAction, EdgeCaseFlag, LateralAction, LongitudinalAction
-from vadv2_core.tokens import SceneMap, SceneObjects, SceneTokens
+from vadv2_core.tokens import SceneAhead, SceneMap, SceneObjects, SceneTokens
 from vadv2_core.trajectory import Trajectory, TrajectoryCandidates
 
 STAMP = 1_763_800_000_123_456_789
@@ -75,6 +75,7 @@ def tokens(rng: np.random.Generator, n: int = 5, m: int = 3) -> SceneTokens:
         novelty=float(rng.random()),
         encoder_hash="ab12",
         model_id="tiny-1-untrained",
+        ahead=SceneAhead(rng.random(6).astype(np.float32), *rng.random(5).tolist()),
     )
 
 
@@ -84,6 +85,7 @@ def candidates(rng: np.random.Generator, chosen: int | None = 3) -> TrajectoryCa
         STAMP, Pose2(*rng.normal(size=3).tolist()), rng.normal(size=(20, 80, 6)), rng.random(20), chosen,
         "" if chosen is not None else "too curved", "slow for the red light – “now”", "as_intended", 2,
         {"tokens": 0.031, "ego": 0.0}, ("untrained weights", "no reasoning"), "planner-1",
+        ("meets a car in 1.5 s", *[""] * 19),
     )  # fmt: skip
 
 

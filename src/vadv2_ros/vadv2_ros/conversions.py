@@ -20,8 +20,8 @@ from vadv2_core.errors import InputError
 from vadv2_core.geometry import Pose2
 from vadv2_core.obstacles import Obstacles
 from vadv2_core.reasoning import Reasoning, ReasoningEmbedding
-from vadv2_core.taxonomy import Cause, DrivingAction, LateralAction, LongitudinalAction
-from vadv2_core.tokens import SceneMap, SceneObjects, SceneTokens
+from vadv2_core.taxonomy import Cause, DrivingAction, LateralAction, LongitudinalAction, SignalState
+from vadv2_core.tokens import SceneAhead, SceneMap, SceneObjects, SceneTokens
 from vadv2_core.trajectory import Trajectory, TrajectoryCandidates
 from vadv2_ros.fields import ODOM_FRAME, enum_value, flat, header, shaped, stamp_from_time, time_from_stamp
 
@@ -175,6 +175,16 @@ def _map_from_message(message: Any) -> SceneMap:
     )
 
 
+def _ahead_to_message(ahead: SceneAhead) -> Any:
+    numbers = {name: float(getattr(ahead, name)) for name in SceneAhead.__slots__ if name != "signal"}
+    return messages.SceneAhead(signal=flat(ahead.signal, np.float32), **numbers)
+
+
+def _ahead_from_message(message: Any) -> SceneAhead:
+    numbers = {name: float(getattr(message, name)) for name in SceneAhead.__slots__ if name != "signal"}
+    return SceneAhead(shaped(message.signal, np.float32, (len(SignalState),), "SceneTokens.ahead.signal"), **numbers)
+
+
 def scene_tokens_to_message(tokens: SceneTokens) -> Any:
     """`SceneTokens` to its message."""
     return messages.SceneTokens(
@@ -183,6 +193,7 @@ def scene_tokens_to_message(tokens: SceneTokens) -> Any:
         queries=tensor_to_message(tokens.queries),
         objects=_objects_to_message(tokens.objects),
         map=_map_to_message(tokens.map),
+        ahead=_ahead_to_message(tokens.ahead),
         aux=tensor_to_message(tokens.aux),
         ego=ego_state_to_message(tokens.ego),
         k=flat(tokens.k, np.float64),
@@ -209,6 +220,7 @@ def scene_tokens_from_message(message: Any) -> SceneTokens:
         queries=tensor_from_message(message.queries, "SceneTokens.queries"),
         objects=_objects_from_message(message.objects),
         map=_map_from_message(message.map),
+        ahead=_ahead_from_message(message.ahead),
         aux=tensor_from_message(message.aux, "SceneTokens.aux"),
         ego=ego_state_from_message(message.ego),
         k=shaped(message.k, np.float64, (n, 3, 3), "SceneTokens.k"),
@@ -317,6 +329,7 @@ def candidates_to_message(candidates: TrajectoryCandidates) -> Any:
         confidences=flat(candidates.confidences, np.float64),
         chosen=messages.TrajectoryCandidates.NONE if candidates.chosen is None else int(candidates.chosen),
         reason=candidates.reason,
+        objections=list(candidates.objections),
         rationale=candidates.rationale,
         sampler=candidates.sampler,
         steps=int(candidates.steps),
@@ -335,6 +348,10 @@ def candidates_from_message(message: Any) -> TrajectoryCandidates:
     modes, count, chosen = int(message.modes), int(message.points_per_mode), int(message.chosen)
     if chosen >= modes:
         raise InputError(f"mode {chosen} is chosen", "TrajectoryCandidates", f"one of {modes}")
+    if len(message.objections) not in (0, modes):
+        raise InputError(
+            f"{len(message.objections)} objections", "TrajectoryCandidates", f"one a mode, {modes}, or none"
+        )
     return TrajectoryCandidates(
         stamp=stamp_from_time(message.header.stamp),
         origin_pose=pose_from_message(message.origin_pose),
@@ -348,6 +365,7 @@ def candidates_from_message(message: Any) -> TrajectoryCandidates:
         ages=_unnamed(message.ages),
         degraded=tuple(str(d) for d in message.degraded),
         model_id=str(message.model_id),
+        objections=tuple(str(o) for o in message.objections),
     )
 
 

@@ -3,12 +3,16 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from vadv2_core.taxonomy import AgentClass
 from vadv2_core.vehicle import VehicleConfig
 from vadv2_training.frame_store import FrameStore, write_shard
 from vadv2_training.liveliness import (
     PLANNER_KEEPS_EVERY,
     PRESSING_TIMES,
+    RARE_AHEAD,
+    RARE_TIMES,
     lively_rows,
     lively_windows,
     pressing,
@@ -19,8 +23,10 @@ from vadv2_training.liveliness import (
 VEHICLE = VehicleConfig()
 
 
-def store_of(tmp_path: Path, speeds: np.ndarray, other: float | None = None) -> FrameStore:
-    """A drive at 2 Hz with these speeds, m/s, the futures that follow, and a car that stands ``other`` m ahead."""
+def store_of(
+    tmp_path: Path, speeds: np.ndarray, other: float | None = None, kind: AgentClass = AgentClass.CAR
+) -> FrameStore:
+    """A drive at 2 Hz with these speeds, m/s, the futures that follow, and something that stands ``other`` m ahead."""
     n = len(speeds)
     x = np.concatenate([[0.0], np.cumsum(speeds * 0.5)])
     future, known = np.zeros((n, 80, 3), np.float32), np.zeros((n, 80), np.float32)
@@ -38,6 +44,8 @@ def store_of(tmp_path: Path, speeds: np.ndarray, other: float | None = None) -> 
         others_known[:, :, 0] = 1.0
     arrays = {"stamps": stamps, "ego": ego, "future": future, "future_known": known}
     arrays |= {"others": others, "others_known": others_known}
+    arrays |= {"object_known": others_known[:, 0], "object_box": others[:, 0]}
+    arrays["object_class"] = np.full((n, 2), int(kind), np.int64)
     write_shard(tmp_path, "a", arrays, {}, [None] * n)
     return FrameStore(tmp_path, 4)
 
@@ -65,6 +73,18 @@ def test_windows_follow_the_frames(tmp_path):
     windows = lively_windows(store)
     assert [w for w in windows if 70 < w.start < 205] == []
     assert [w.start for w in windows if w.start < 16] == [0, 2, 4, 6, 8, 10, 12, 14]
+
+
+@pytest.mark.parametrize(("kind", "times"), [(AgentClass.BUS, RARE_TIMES), (AgentClass.CAR, 1)])
+def test_windows_with_something_rare_on_the_way_come_more_often(tmp_path, kind, times):
+    store = store_of(tmp_path, np.full(40, 5.0), other=60.0, kind=kind)
+    windows = lively_windows(store)
+    seen = {w.start: windows.count(w) for w in windows}
+    # At 2.5 m a frame it comes within reach at frame 15 and is passed after frame 23.
+    reached = int((60.0 - RARE_AHEAD) / 2.5) + 1
+    assert {start: n for start, n in seen.items() if start + 4 > reached and start < 24}
+    for start, n in seen.items():
+        assert n == (times if start + 4 > reached and start < 24 else 1), start
 
 
 def test_frames_in_which_going_on_would_hit_somebody_come_more_often(tmp_path):

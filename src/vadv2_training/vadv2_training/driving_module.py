@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from vadv2_core.vehicle import VehicleConfig
-from vadv2_perception.model import EncoderOutput, PastFrames, RigTensors, SceneModel
+from vadv2_perception.model import EncoderOutput, RigTensors, SceneModel
+from vadv2_perception.past_reading import PastFrames
 from vadv2_perception.rays import token_intrinsics
 from vadv2_planner.batch import PlannerBatch
 from vadv2_planner.networks import PlannerNetwork

@@ -2,7 +2,7 @@
 
 A quarter of its frames are like that. Taken as they come they teach that what stands goes on standing, whatever the
 light shows. Few are the opposite: the expert must brake or swerve for somebody, or hits him. Taken as they come they
-teach to brake late.
+teach to brake late. And few show a bus, a cone or a cyclist on the way, so that perception hardly meets them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vadv2_core.taxonomy import AgentClass
 from vadv2_core.vehicle import VehicleConfig
 from vadv2_training.frame_store import FrameStore, Window
 from vadv2_training.losses.collision import box_distance, footprint_circles
@@ -31,6 +32,11 @@ PRESSING_KNOTS = 8
 """Half seconds within which it would: 4 s."""
 PRESSING_TIMES = 3
 """A planner sees the frames in which it would this often."""
+RARE_TIMES = 3
+"""Perception sees the windows with something rare on the way this often."""
+RARE_AHEAD, RARE_ASIDE = 25.0, 4.0
+"""m before and beside the ego within which something is on the way."""
+_USUAL = (AgentClass.UNKNOWN, AgentClass.CAR, AgentClass.PEDESTRIAN)
 TOUCH = 0.3
 """m that two footprints must overlap to count as a hit: to pass closely is none."""
 _SPEED_SCALE = 10.0
@@ -59,10 +65,28 @@ def worth_using(store: FrameStore, shard: int, every: int = KEEP_EVERY) -> NDArr
     return worth
 
 
+def rare(store: FrameStore, shard: int) -> NDArray[np.bool_]:
+    """(frames,) whether anything but a car or a person is near on the way."""
+    rows = store.read(Window(shard, 0, store.count(shard)), ("object_known", "object_class", "object_box"))
+    x, y = rows["object_box"][..., 0], rows["object_box"][..., 1]
+    near = (rows["object_known"] > 0) & (x > 0.0) & (x < RARE_AHEAD) & (y.abs() < RARE_ASIDE)
+    usual = torch.isin(rows["object_class"], torch.tensor([int(kind) for kind in _USUAL]))
+    return np.asarray((near & ~usual).any(1))
+
+
 def lively_windows(store: FrameStore) -> list[Window]:
-    """The store's windows, in order, without those of whose frames three quarters are left out."""
-    worth = [worth_using(store, shard) for shard in range(len(store.names))]
-    return [w for w in store.windows if worth[w.shard][w.start : w.start + w.count].mean() > 0.25]
+    """The store's windows, in order, without those of whose frames three quarters are left out.
+
+    One with something rare in any frame comes `RARE_TIMES` times.
+    """
+    shards = range(len(store.names))
+    worth, seldom = [worth_using(store, s) for s in shards], [rare(store, s) for s in shards]
+
+    def times(w: Window) -> int:
+        frames = slice(w.start, w.start + w.count)
+        return int(worth[w.shard][frames].mean() > 0.25) * (RARE_TIMES if seldom[w.shard][frames].any() else 1)
+
+    return [w for w in store.windows for _ in range(times(w))]
 
 
 def _hits(circles: torch.Tensor, radius: float, rows: dict[str, torch.Tensor]) -> torch.Tensor:

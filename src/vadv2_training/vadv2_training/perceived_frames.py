@@ -15,7 +15,7 @@ from vadv2_core.ego import EgoState
 from vadv2_core.files import write_bytes_atomic
 from vadv2_core.geometry import Pose2
 from vadv2_core.tokens import SceneTokens
-from vadv2_perception.answers import map_in_words, objects_in_words
+from vadv2_perception.answers import ahead_in_words, map_in_words, objects_in_words
 from vadv2_perception.encoder import elements_above, objects_above
 from vadv2_perception.halves import ANSWER_NAMES
 from vadv2_perception.model import SceneModel
@@ -84,6 +84,7 @@ def scene_tokens(seen: SeenFrames, index: int, ego: EgoState, threshold: float, 
         novelty=0.0,
         encoder_hash=encoder_hash,
         model_id="",
+        ahead=ahead_in_words(answers),
     )
 
 

@@ -89,7 +89,9 @@ def train(
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
     # One process may train one stage after another, each in a precision of its own; the state is the process's.
     AcceleratorState._reset_state()
-    accelerator = Accelerator(mixed_precision=config.precision, kwargs_handlers=[unused])
+    # Without being told, accelerate takes the processes of a machine without a GPU for strangers, each the main one.
+    without = not torch.cuda.is_available()
+    accelerator = Accelerator(cpu=without, mixed_precision=config.precision, kwargs_handlers=[unused])
     torch.manual_seed(config.seed)
     module = task.module.to(accelerator.device)
     optimizer = make_optimizer(module.parameters(), config)

@@ -14,7 +14,7 @@ from safetensors.numpy import save
 from vadv2_core.ego import EgoState
 from vadv2_core.errors import InputError
 from vadv2_core.files import write_bytes_atomic
-from vadv2_core.tokens import SceneMap, SceneObjects, SceneTokens
+from vadv2_core.tokens import SceneAhead, SceneMap, SceneObjects, SceneTokens
 
 _ARRAYS = ("tokens", "queries", "aux", "k", "t_base_camera", "camera_stamps", "t_anchor_camera_time", "camera_valid")
 Visible = tuple[frozenset[str], frozenset[str]]
@@ -24,9 +24,9 @@ Visible = tuple[frozenset[str], frozenset[str]]
 def save_tokens(path: Path, tokens: SceneTokens, visible: Visible) -> None:
     """Write one scene's tokens and what was visible in it."""
     arrays: dict[str, Any] = {name: getattr(tokens, name) for name in _ARRAYS}
-    for part in ("objects", "map"):
+    for part in ("objects", "map", "ahead"):
         value = getattr(tokens, part)
-        arrays |= {f"{part}.{f.name}": getattr(value, f.name) for f in fields(value)}
+        arrays |= {f"{part}.{f.name}": np.asarray(getattr(value, f.name)) for f in fields(value)}
     head = {
         "stamp": str(tokens.stamp),
         "novelty": repr(tokens.novelty),
@@ -50,11 +50,13 @@ def load_tokens(path: Path, ego: EgoState) -> tuple[SceneTokens, Visible]:
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
         objects = SceneObjects(**{f.name: arrays[f"objects.{f.name}"] for f in fields(SceneObjects)})
         elements = SceneMap(**{f.name: arrays[f"map.{f.name}"] for f in fields(SceneMap)})
+        numbers = {f.name: float(arrays[f"ahead.{f.name}"]) for f in fields(SceneAhead) if f.name != "signal"}
+        ahead = SceneAhead(arrays["ahead.signal"], **numbers)
         agents, signals = json.loads(head["visible"])
         plain = {name: arrays[name] for name in _ARRAYS}
         tokens = SceneTokens(
-            stamp=int(head["stamp"]), objects=objects, map=elements, ego=ego, novelty=float(head["novelty"]),
-            encoder_hash=head["encoder_hash"], model_id=head["model_id"], **plain,
+            stamp=int(head["stamp"]), objects=objects, map=elements, ahead=ahead, ego=ego,
+            novelty=float(head["novelty"]), encoder_hash=head["encoder_hash"], model_id=head["model_id"], **plain,
         )  # fmt: skip
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"not a scene's tokens: {error}", str(path), "what `vadv2 eval scenes` wrote") from None

@@ -26,7 +26,10 @@ class QueryLossConfig:
     classes: float = parameter(2.0, "Cross-entropy of object and map classes.", minimum=0.0, maximum=100.0)
     nothing: float = parameter(0.1, "Weight of the class 'nothing'.", minimum=0.0, maximum=1.0)
     box: float = parameter(0.25, "L1 of centre (m), size and heading.", minimum=0.0, maximum=100.0)
-    velocity: float = parameter(0.1, "L1 of velocity, m/s.", minimum=0.0, maximum=100.0)
+    velocity: float = parameter(0.2, "L1 of velocity, m/s.", minimum=0.0, maximum=100.0)
+    moving: float = parameter(
+        0.2, "How much more the velocity of what moves counts, for each m/s.", unit="s/m", minimum=0.0, maximum=10.0
+    )
     intention: float = parameter(0.5, "Cross-entropy of intentions.", minimum=0.0, maximum=100.0)
     line: float = parameter(0.2, "L1 of map points, m.", minimum=0.0, maximum=100.0)
     signal: float = parameter(0.5, "Cross-entropy of signal states, relevance.", minimum=0.0, maximum=100.0)
@@ -91,7 +94,9 @@ def object_losses(said: QueryAnswers, truth: Mapping[str, Tensor], config: Query
     turn = (said.object_heading[b, q] - _heading(box)).abs().sum(-1)
     centre = (said.object_centre[b, q] - box[:, :2]).abs().sum(-1)
     loss = loss + config.box * _mean(centre + 4.0 * shape + 4.0 * turn, n)
-    velocity = (said.object_velocity[b, q] - truth["object_velocity"][b, t]).abs().sum(-1)
+    driven = truth["object_velocity"][b, t]
+    # Most of what there is stands, and where nothing is known the L1's best answer is their median: nothing moves.
+    velocity = (said.object_velocity[b, q] - driven).abs().sum(-1) * (1.0 + config.moving * driven.norm(dim=-1))
     loss = loss + config.velocity * _mean(velocity, n)
     intention = truth["object_intention"].long()[b, t]
     said_intention = F.cross_entropy(said.object_intention[b, q].float(), intention, reduction="none")

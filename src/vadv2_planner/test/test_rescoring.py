@@ -1,0 +1,167 @@
+"""What perception says against a future, and what is driven then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from vadv2_core.command import DrivingCommand
+from vadv2_core.taxonomy import AgentClass, SignalState
+from vadv2_core.tokens import SceneAhead, SceneObjects, SceneTokens
+from vadv2_core.vehicle import VehicleConfig
+from vadv2_planner.config import PlannerConfig, RescoringConfig
+from vadv2_planner.motion import motion_from_positions
+from vadv2_planner.planner import Observation, Planner, Proposal, Proposer
+from vadv2_planner.rescoring import Objection, Rescorer
+
+Frame = Callable[..., SceneTokens]
+TIMES = 0.1 * np.arange(1, 81)
+VEHICLE = VehicleConfig()
+FRONT = VEHICLE.length - VEHICLE.rear_overhang
+
+
+def straight(speed: float, brakes: float = 0.0, sideways: float = 0.0) -> np.ndarray:
+    """(80, 2) positions that begin at ``speed``, brake to rest and reach ``sideways`` metres left after 2 s."""
+    stop = speed / brakes if brakes else np.inf
+    t = np.minimum(TIMES, stop)
+    return np.stack([speed * t - 0.5 * brakes * t**2, sideways * np.minimum(TIMES / 2.0, 1.0)], -1)
+
+
+def futures(*paths: np.ndarray, speed: float = 8.0) -> np.ndarray:
+    return motion_from_positions(np.stack(paths), speed, 8.0)
+
+
+def seeing(tokens: SceneTokens, *boxes: tuple[float, ...], confidence: float = 0.9) -> SceneTokens:
+    """Tokens that see cars: x, y, yaw, length, width, vx, vy each."""
+    rows = np.array(boxes, dtype=np.float32).reshape(-1, 7)
+    n = len(rows)
+    objects = SceneObjects(
+        np.full(n, int(AgentClass.CAR), np.int32), np.full(n, confidence, np.float32), rows[:, :5], rows[:, 5:],
+        np.zeros(n, np.int32), np.zeros(n, np.float32),
+    )  # fmt: skip
+    return replace(tokens, objects=objects)
+
+
+def at_light(tokens: SceneTokens, state: SignalState, distance: float, confidence: float = 0.9) -> SceneTokens:
+    signal = np.full(6, (1.0 - confidence) / 5.0, dtype=np.float32)
+    signal[int(state)] = confidence
+    return replace(tokens, ahead=SceneAhead(signal, 0.95, distance, 0.0, 0.0, 0.0))
+
+
+@pytest.fixture
+def rescorer() -> Rescorer:
+    return Rescorer(RescoringConfig(), VEHICLE)
+
+
+def standing_car(x: float, y: float = 0.0) -> tuple[float, ...]:
+    return (x, y, 0.0, 4.5, 1.8, 0.0, 0.0)
+
+
+def test_a_standing_car_speaks_against_who_runs_into_it_alone(rescorer: Rescorer, tokens: SceneTokens) -> None:
+    points = futures(straight(8.0), straight(8.0, brakes=3.0), straight(8.0, sideways=3.5))
+    into, stops, passes = rescorer.objections(points, seeing(tokens, standing_car(20.0)), 8.0)
+    assert into is not None and into.meets
+    # Its rear is 17.75 m ahead of the rear axle, the bumper FRONT: they overlap by 0.3 m after 1.81 s.
+    touch = (20.0 - 2.25 + 0.3 - FRONT) / 8.0
+    assert touch <= into.time <= touch + 0.2 + 1e-9
+    assert into.words == f"meets a car in {into.time:.1f} s"
+    assert stops is None and passes is None
+
+
+def test_others_are_carried_on_at_their_velocity(rescorer: Rescorer, tokens: SceneTokens) -> None:
+    points = futures(straight(8.0))
+    leader = (12.0, 0.0, 0.0, 4.5, 1.8, 8.0, 0.0)
+    assert rescorer.objections(points, seeing(tokens, leader), 8.0) == (None,)
+    crossing = (16.0, -10.0, 0.5 * np.pi, 4.5, 1.8, 0.0, 5.0)
+    (met,) = rescorer.objections(points, seeing(tokens, crossing), 8.0)
+    assert met is not None and met.meets
+    assert rescorer.objections(points, seeing(tokens, (*crossing[:6], -5.0)), 8.0) == (None,)
+
+
+def test_nobody_is_met_from_behind_or_at_rest(rescorer: Rescorer, tokens: SceneTokens) -> None:
+    fast_behind = (-12.0, 0.0, 0.0, 4.5, 1.8, 14.0, 0.0)
+    assert rescorer.objections(futures(straight(6.0), speed=6.0), seeing(tokens, fast_behind), 6.0)[0] is None
+    towards = (10.0, 0.0, np.pi, 4.5, 1.8, -6.0, 0.0)
+    assert rescorer.objections(futures(straight(0.0), speed=0.0), seeing(tokens, towards), 0.0) == (None,)
+
+
+@pytest.mark.parametrize(("confidence", "opposed"), [(0.51, True), (0.49, False)])
+def test_who_is_hardly_seen_is_not_held_against_a_future(
+    rescorer: Rescorer, tokens: SceneTokens, confidence: float, opposed: bool
+) -> None:
+    said = rescorer.objections(futures(straight(8.0)), seeing(tokens, standing_car(20.0), confidence=confidence), 8.0)
+    assert (said[0] is not None) is opposed
+
+
+@pytest.mark.parametrize(
+    ("state", "confidence", "opposed"),
+    [
+        (SignalState.RED, 0.9, True),
+        (SignalState.YELLOW, 0.9, True),
+        (SignalState.RED_YELLOW, 0.9, True),
+        (SignalState.GREEN, 0.9, False),
+        (SignalState.UNKNOWN, 0.9, False),
+        (SignalState.OFF, 0.9, False),
+    ],
+)
+def test_a_light_that_holds_speaks_against_who_drives_over_its_line(
+    rescorer: Rescorer, tokens: SceneTokens, state: SignalState, confidence: float, opposed: bool
+) -> None:
+    points = futures(straight(8.0), straight(8.0, brakes=3.0))
+    goes, stops = rescorer.objections(points, at_light(tokens, state, 15.0, confidence), 8.0)
+    assert (goes is not None) is opposed
+    assert stops is None
+    if goes is not None:
+        assert not goes.meets
+        assert 15.5 / 8.0 <= goes.time <= 15.5 / 8.0 + 0.2 + 1e-9
+
+
+@pytest.mark.parametrize("distance", [-0.6, 2.0])
+def test_who_is_over_the_line_or_cannot_stop_before_it_drives_on(
+    rescorer: Rescorer, tokens: SceneTokens, distance: float
+) -> None:
+    assert rescorer.objections(futures(straight(8.0)), at_light(tokens, SignalState.RED, distance), 8.0) == (None,)
+
+
+def test_the_order_is_unopposed_first_then_lights_then_whom_it_meets_last(rescorer: Rescorer) -> None:
+    confidences = np.array([0.9, 0.8, 0.1, 0.2, 0.7])
+    said = (Objection(True, 1.0, ""), Objection(True, 2.0, ""), None, None, Objection(False, 0.5, ""))
+    assert rescorer.order(confidences, said) == [3, 2, 4, 1, 0]
+
+
+def test_nothing_seen_or_switched_off_says_nothing(rescorer: Rescorer, tokens: SceneTokens) -> None:
+    points = futures(straight(8.0))
+    assert rescorer.objections(points, None, 8.0) == (None,)
+    assert rescorer.objections(points, tokens, 8.0) == (None,)
+    rescorer.config = RescoringConfig(enabled=False)
+    assert rescorer.objections(points, seeing(tokens, standing_car(20.0)), 8.0) == (None,)
+
+
+class GoOrBrake(Proposer):
+    """Would rather go than brake."""
+
+    model_id, sampler, steps = "go-or-brake", "none", 1
+
+    def propose(self, seen: Observation, seed: int) -> Proposal:
+        del seen, seed
+        return Proposal(np.stack([straight(8.0), straight(8.0, brakes=3.0)]), np.array([0.9, 0.2]))
+
+
+def test_the_planner_brakes_for_what_it_sees_and_says_why(frame: Frame, command: DrivingCommand) -> None:
+    planner = Planner(GoOrBrake(), PlannerConfig())
+    tokens = frame(speed=8.0)
+    free = planner.plan(tokens, tokens.ego, command, None, None)
+    assert (free.chosen, free.objections) == (0, ("", ""))
+    planner.reset()
+    blocked = seeing(tokens, standing_car(20.0))
+    plan = planner.plan(blocked, blocked.ego, command, None, None)
+    assert plan.chosen == 1
+    assert plan.objections[0].startswith("meets a car in ") and plan.objections[1] == ""
+    # The scores stay the network's own.
+    assert plan.confidences.tolist() == [0.9, 0.2]
+    planner.configure(replace(planner.config, rescoring=RescoringConfig(enabled=False)))
+    planner.reset()
+    assert planner.plan(blocked, blocked.ego, command, None, None).chosen == 0

@@ -1,0 +1,139 @@
+"""What perception says against a future: whom it would meet, which red light it would drive over.
+
+A score is learned from one recorded future a frame, and says little of the other nineteen. Where they lie, and where
+others are, is known. As in DiffusionDrive's nuScenes head (Liao et al. 2025), whose futures that meet a predicted box
+come last; here the boxes are carried on at their velocity, and the next signal on the way is asked too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vadv2_core.geometry import Array
+from vadv2_core.taxonomy import AgentClass, SignalState
+from vadv2_core.tokens import SceneAhead, SceneObjects, SceneTokens
+from vadv2_core.trajectory import PLAN_RATE_HZ
+from vadv2_core.vehicle import VehicleConfig
+from vadv2_planner.config import RescoringConfig
+
+_HOLDS = (SignalState.RED, SignalState.YELLOW, SignalState.RED_YELLOW)
+_CIRCLES = 5
+"""The footprint is covered by so many circles of its width; the rear two are left out: who runs into them is behind."""
+_BEHIND = 2
+_STRIDE = 2
+"""Points of a plan from one asked for to the next: 0.2 s."""
+_STANDING = 0.3
+"""m/s, below which the ego meets nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """What speaks against a future.
+
+    Attributes:
+        meets: Whether it is somebody that is met; else a light.
+        time: s until then.
+        words: For people.
+    """
+
+    meets: bool
+    time: float
+    words: str
+
+
+class Rescorer:
+    """Holds futures against what perception says of others and of the next signal; it knows no past."""
+
+    def __init__(self, config: RescoringConfig, vehicle: VehicleConfig) -> None:
+        self.config = config
+        self.vehicle = vehicle
+
+    def objections(self, points: Array, tokens: SceneTokens | None, speed: float) -> tuple[Objection | None, ...]:
+        """The gravest objection to each future.
+
+        Args:
+            points: (modes, n, 6) [t, x, y, yaw, v, a] in base_link at the frame's stamp.
+            tokens: Of the frame; None says nothing.
+            speed: m/s of the ego now.
+        """
+        none: tuple[Objection | None, ...] = (None,) * len(points)
+        if tokens is None or not self.config.enabled:
+            return none
+        count = min(int(self.config.horizon * PLAN_RATE_HZ), points.shape[1])
+        near = points[:, _STRIDE - 1 : count : _STRIDE]
+        met = self._met(near, tokens.objects)
+        over = self._over_line(near, tokens.ahead, speed)
+        return tuple(m if m is not None else o for m, o in zip(met, over, strict=True))
+
+    def order(self, confidences: Array, objections: Sequence[Objection | None]) -> list[int]:
+        """Futures from the first to be tried to the last: unopposed by confidence, then what happens latest."""
+
+        def rank(mode: int) -> tuple[int, float, float]:
+            objection = objections[mode]
+            if objection is None:
+                return 0, 0.0, -float(confidences[mode])
+            return 1 + objection.meets, -objection.time, -float(confidences[mode])
+
+        return sorted(range(len(confidences)), key=rank)
+
+    def _met(self, points: Array, objects: SceneObjects) -> list[Objection | None]:
+        # Who is behind now is carried on through the ego, where in truth he would brake.
+        sure = (objects.confidence >= self.config.min_confidence) & (objects.boxes[:, 0] > 0.0)
+        boxes, velocities = objects.boxes[sure].astype(np.float64), objects.velocities[sure].astype(np.float64)
+        if not len(boxes) or not points.shape[1]:
+            return [None] * len(points)
+        t = points[0, :, 0]
+        centres = boxes[None, :, :2] + t[:, None, None] * velocities[None]
+        apart = self._distance(points, centres, boxes) - 0.5 * self.vehicle.width
+        hit = (apart < -self.config.overlap) & (points[..., 4] > _STANDING)[..., None]
+        kinds = objects.classes[sure]
+        found: list[Objection | None] = []
+        for mode in hit:
+            if not mode.any():
+                found.append(None)
+                continue
+            step = int(mode.any(1).argmax())
+            kind = AgentClass(int(kinds[int(mode[step].argmax())])).name.lower().replace("_", " ")
+            found.append(Objection(True, float(t[step]), f"meets a {kind} in {t[step]:.1f} s"))
+        return found
+
+    def _distance(self, points: Array, centres: Array, boxes: Array) -> Array:
+        """(modes, n, objects) m between the footprint's circles' centres and moving boxes, the nearest, signed.
+
+        Args:
+            points: (modes, n, 6).
+            centres: (n, objects, 2) of the boxes at the points' times.
+            boxes: (objects, 5).
+        """
+        radius = 0.5 * self.vehicle.width
+        along = np.linspace(radius, max(self.vehicle.length - radius, radius), _CIRCLES)[_BEHIND:]
+        along = along - self.vehicle.rear_overhang
+        heading = np.stack([np.cos(points[..., 3]), np.sin(points[..., 3])], -1)
+        circles = points[..., None, 1:3] + heading[..., None, :] * along[:, None]
+        gap = circles[..., None, :] - centres[None, :, None]
+        c, s = np.cos(boxes[:, 2]), np.sin(boxes[:, 2])
+        ahead = np.abs(c * gap[..., 0] + s * gap[..., 1]) - 0.5 * boxes[:, 3]
+        aside = np.abs(c * gap[..., 1] - s * gap[..., 0]) - 0.5 * boxes[:, 4]
+        outside = np.hypot(np.maximum(ahead, 0.0), np.maximum(aside, 0.0))
+        signed = outside + np.minimum(np.maximum(ahead, aside), 0.0)
+        return np.asarray(signed.min(-2))
+
+    def _over_line(self, points: Array, ahead: SceneAhead, speed: float) -> list[Objection | None]:
+        none: list[Objection | None] = [None] * len(points)
+        held = float(sum(ahead.signal[int(state)] for state in _HOLDS))
+        if min(held, ahead.stop_confidence) < self.config.min_confidence:
+            return none
+        room = ahead.stop_distance + self.config.line_margin
+        # Who is past the line, or cannot stop before it any more, drives on: to stop on the junction helps nobody.
+        if room <= 0.0 or speed**2 > 2.0 * self.config.hardest_stop * room:
+            return none
+        steps = np.diff(points[..., 1:3], axis=1, prepend=np.zeros((len(points), 1, 2)))
+        over = np.hypot(steps[..., 0], steps[..., 1]).cumsum(1) > room
+        found = none
+        for mode in np.flatnonzero(over.any(1)):
+            time = float(points[mode, int(over[mode].argmax()), 0])
+            found[mode] = Objection(False, time, f"over the stop line at a red light in {time:.1f} s")
+        return found
