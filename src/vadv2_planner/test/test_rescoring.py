@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from vadv2_core.command import DrivingCommand
+from vadv2_core.geometry import Pose2
 from vadv2_core.taxonomy import AgentClass, SignalState
 from vadv2_core.tokens import SceneAhead, SceneObjects, SceneTokens
 from vadv2_core.vehicle import VehicleConfig
@@ -18,6 +19,7 @@ from vadv2_planner.planner import Observation, Planner, Proposal, Proposer
 from vadv2_planner.rescoring import Objection, Rescorer
 
 Frame = Callable[..., SceneTokens]
+STAMP = 1_700_000_000_000_000_000
 TIMES = 0.1 * np.arange(1, 81)
 VEHICLE = VehicleConfig()
 FRONT = VEHICLE.length - VEHICLE.rear_overhang
@@ -130,6 +132,39 @@ def test_the_order_is_unopposed_first_then_lights_then_whom_it_meets_last(rescor
     confidences = np.array([0.9, 0.8, 0.1, 0.2, 0.7])
     said = (Objection(True, 1.0, ""), Objection(True, 2.0, ""), None, None, Objection(False, 0.5, ""))
     assert rescorer.order(confidences, said) == [3, 2, 4, 1, 0]
+
+
+def test_what_was_not_there_in_the_frame_before_is_not_believed_yet(rescorer: Rescorer, frame: Frame) -> None:
+    points = futures(straight(8.0))
+    first, second, third = (frame(speed=8.0, stamp=STAMP + i * 100_000_000) for i in range(3))
+    assert rescorer.objections(points, first, 8.0) == (None,)
+    assert rescorer.objections(points, seeing(second, standing_car(20.0)), 8.0) == (None,)
+    assert rescorer.objections(points, seeing(third, standing_car(19.2)), 8.0)[0] is not None
+    rescorer.reset()
+    assert rescorer.objections(points, seeing(third, standing_car(19.2)), 8.0)[0] is not None
+
+
+def test_the_frame_before_is_compared_in_odom(rescorer: Rescorer, frame: Frame) -> None:
+    points = futures(straight(8.0))
+    first, second = frame(speed=8.0), frame(speed=8.0, stamp=STAMP + 500_000_000)
+    pose = second.ego.pose
+    x, y = pose.transform((4.0, 0.0))
+    second = replace(second, ego=replace(second.ego, pose=Pose2(float(x), float(y), pose.yaw)))
+    assert rescorer.objections(points, seeing(first, standing_car(24.0)), 8.0)[0] is not None
+    assert rescorer.objections(points, seeing(second, standing_car(20.0)), 8.0)[0] is not None
+    late = replace(second, stamp=STAMP + 1_000_000_000)
+    jumped = seeing(replace(late, ego=replace(late.ego, stamp=late.stamp)), standing_car(16.0))
+    assert rescorer.objections(points, jumped, 8.0) == (None,)
+
+
+def test_a_light_is_believed_by_the_mean_of_two_frames(rescorer: Rescorer, frame: Frame) -> None:
+    points = futures(straight(8.0))
+    first, second = frame(speed=8.0), frame(speed=8.0, stamp=STAMP + 100_000_000)
+    assert rescorer.objections(points, at_light(first, SignalState.GREEN, 15.0), 8.0) == (None,)
+    assert rescorer.objections(points, at_light(second, SignalState.RED, 14.2, 0.8), 8.0) == (None,)
+    rescorer.reset()
+    assert rescorer.objections(points, at_light(first, SignalState.RED, 15.0), 8.0)[0] is not None
+    assert rescorer.objections(points, at_light(second, SignalState.GREEN, 14.2, 0.6), 8.0)[0] is not None
 
 
 def test_nothing_seen_or_switched_off_says_nothing(rescorer: Rescorer, tokens: SceneTokens) -> None:

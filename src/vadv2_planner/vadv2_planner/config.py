@@ -189,6 +189,10 @@ class RescoringConfig:
     min_confidence: float = parameter(
         0.5, "Least confidence of an object, a stop line or a light.", minimum=0.0, maximum=1.0, live=True
     )
+    same_within: float = parameter(
+        2.0, "An object is believed where one was so near in the frame before.", unit="m", minimum=0.1, maximum=1e6,
+        live=True,
+    )  # fmt: skip
     overlap: float = parameter(
         0.3, "What footprints must overlap to meet: to pass closely is allowed.", unit="m", minimum=-2.0, maximum=1.0,
         live=True,

@@ -87,7 +87,8 @@ def ego_at(ego: EgoState, stamp: Stamp) -> EgoState:
 class Planner:
     """One planner, chosen by ``config.planner`` in `make_planner`.
 
-    A frame's plan depends on that frame, the config and, through the validator's jump check only, on the last plan.
+    A frame's plan depends on that frame and the config; on the last plan through the validator's jump check alone, and on
+    the frame before through the rescorer alone.
     The chosen mode is the most confident one that perception does not speak against and the validator accepts.
     """
 
@@ -125,8 +126,9 @@ class Planner:
         self._rescorer.config = config.rescoring
 
     def reset(self) -> None:
-        """Forget the last plan."""
+        """Forget the last plan and the last frame."""
         self._last = None
+        self._rescorer.reset()
 
     def plan(
         self,

@@ -2,7 +2,8 @@
 
 A score is learned from one recorded future a frame, and says little of the other nineteen. Where they lie, and where
 others are, is known. As in DiffusionDrive's nuScenes head (Liao et al. 2025), whose futures that meet a predicted box
-come last; here the boxes are carried on at their velocity, and the next signal on the way is asked too.
+come last; here the boxes are carried on at their velocity, and the next signal on the way is asked too. What was not
+there in the frame before is not believed yet, as a tracker would not: braking for it throws the ego about.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vadv2_core.geometry import Array
+from vadv2_core.stamps import Stamp, seconds_between
 from vadv2_core.taxonomy import AgentClass, SignalState
 from vadv2_core.tokens import SceneAhead, SceneObjects, SceneTokens
 from vadv2_core.trajectory import PLAN_RATE_HZ
@@ -27,6 +30,19 @@ _STRIDE = 2
 """Points of a plan from one asked for to the next: 0.2 s."""
 _STANDING = 0.3
 """m/s, below which the ego meets nobody."""
+
+
+_MEMORY = 0.6
+"""s; a frame before that is older, or none, confirms everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """The frame before: where everything was (n, 2) in odom, and how likely the next light held."""
+
+    stamp: Stamp
+    centres: Array
+    held: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +61,16 @@ class Objection:
 
 
 class Rescorer:
-    """Holds futures against what perception says of others and of the next signal; it knows no past."""
+    """Holds futures against what perception says of others and of the next signal, in two frames in a row."""
 
     def __init__(self, config: RescoringConfig, vehicle: VehicleConfig) -> None:
         self.config = config
         self.vehicle = vehicle
+        self._before: _Before | None = None
+
+    def reset(self) -> None:
+        """Forget the frame before."""
+        self._before = None
 
     def objections(self, points: Array, tokens: SceneTokens | None, speed: float) -> tuple[Objection | None, ...]:
         """The gravest objection to each future.
@@ -62,10 +83,14 @@ class Rescorer:
         none: tuple[Objection | None, ...] = (None,) * len(points)
         if tokens is None or not self.config.enabled:
             return none
+        before, self._before = self._before, self._remembered(tokens)
+        if before is not None and not 0.0 < seconds_between(before.stamp, tokens.stamp) <= _MEMORY:
+            before = None
         count = min(int(self.config.horizon * PLAN_RATE_HZ), points.shape[1])
         near = points[:, _STRIDE - 1 : count : _STRIDE]
-        met = self._met(near, tokens.objects)
-        over = self._over_line(near, tokens.ahead, speed)
+        met = self._met(near, tokens.objects, self._believed(tokens, before))
+        held = self._before.held if before is None else 0.5 * (self._before.held + before.held)
+        over = self._over_line(near, tokens.ahead, held, speed)
         return tuple(m if m is not None else o for m, o in zip(met, over, strict=True))
 
     def order(self, confidences: Array, objections: Sequence[Objection | None]) -> list[int]:
@@ -79,9 +104,26 @@ class Rescorer:
 
         return sorted(range(len(confidences)), key=rank)
 
-    def _met(self, points: Array, objects: SceneObjects) -> list[Objection | None]:
+    def _remembered(self, tokens: SceneTokens) -> _Before:
+        centres = tokens.ego.pose.transform(tokens.objects.boxes[:, :2].astype(np.float64))
+        held = float(sum(tokens.ahead.signal[int(state)] for state in _HOLDS))
+        return _Before(tokens.stamp, centres, min(held, tokens.ahead.stop_confidence))
+
+    def _believed(self, tokens: SceneTokens, before: _Before | None) -> NDArray[np.bool_]:
+        """(n,) which objects are sure enough, and near where one was in the frame before."""
+        objects = tokens.objects
         # Who is behind now is carried on through the ego, where in truth he would brake.
         sure = (objects.confidence >= self.config.min_confidence) & (objects.boxes[:, 0] > 0.0)
+        if before is None or not sure.any():
+            return np.asarray(sure)
+        if not len(before.centres):
+            return np.zeros_like(sure)
+        moved = objects.velocities.astype(np.float64) * seconds_between(before.stamp, tokens.stamp)
+        were = tokens.ego.pose.transform(objects.boxes[:, :2].astype(np.float64) - moved)
+        apart = np.hypot(*(were[:, None] - before.centres[None]).transpose(2, 0, 1)).min(1)
+        return np.asarray(sure & (apart < self.config.same_within))
+
+    def _met(self, points: Array, objects: SceneObjects, sure: NDArray[np.bool_]) -> list[Objection | None]:
         boxes, velocities = objects.boxes[sure].astype(np.float64), objects.velocities[sure].astype(np.float64)
         if not len(boxes) or not points.shape[1]:
             return [None] * len(points)
@@ -121,10 +163,9 @@ class Rescorer:
         signed = outside + np.minimum(np.maximum(ahead, aside), 0.0)
         return np.asarray(signed.min(-2))
 
-    def _over_line(self, points: Array, ahead: SceneAhead, speed: float) -> list[Objection | None]:
+    def _over_line(self, points: Array, ahead: SceneAhead, held: float, speed: float) -> list[Objection | None]:
         none: list[Objection | None] = [None] * len(points)
-        held = float(sum(ahead.signal[int(state)] for state in _HOLDS))
-        if min(held, ahead.stop_confidence) < self.config.min_confidence:
+        if held < self.config.min_confidence:
             return none
         room = ahead.stop_distance + self.config.line_margin
         # Who is past the line, or cannot stop before it any more, drives on: to stop on the junction helps nobody.
