@@ -258,7 +258,7 @@ def test_released_residual_is_on_the_layers_noisy_points(batch):
 
 def test_feed_forward_has_no_residual():
     layer = DecoderLayer(
-        channels=4, width=16, query_width=8, heads=2, ffn=32, knots=16, heights=(0.0,), dropout=0.0
+        channels=4, width=16, query_width=8, heads=2, ffn=32, knots=16, heights=(0.0,), dropout=0.0, judges=False
     ).eval()
     with torch.no_grad():
         for p in layer.ffn.parameters():

@@ -51,6 +51,10 @@ class ModelConfig:
     guided: bool = parameter(
         True, "Modes are told of ego and route before they look, and where their waypoints lie on the route."
     )
+    judged: bool = parameter(
+        True,
+        "Beside its score every mode learns what it may come to (collision, off road, red light), and is chosen less.",
+    )
     unroll: float = parameter(
         0.5, "Share of training passes that begin where the sampler's previous pass ends.", minimum=0.0, maximum=1.0
     )

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vadv2_planner.batch import PlannerBatch
 from vadv2_planner.config import ModelConfig
@@ -30,11 +31,27 @@ class Prediction(NamedTuple):
         waypoints: (b, m, knots, 2) m, clean.
         logits: (b, m).
         features: (b, m, width) trajectory embeddings.
+        risks: (b, m, len(RISKS)) logits of what the future may come to; None where none are judged.
     """
 
     waypoints: Tensor
     logits: Tensor
     features: Tensor
+    risks: Tensor | None = None
+
+
+def careful(prediction: Prediction) -> Prediction:
+    """The same with each score lowered by the mode's risks: ``p = score * prod(1 - risk)``, again as logits.
+
+    A product of sub-scores, as PDMS is one and as Hydra-MDP chooses (Li et al. 2024, arXiv:2406.06978): the score says
+    what a driver would do, and is learned from one future a frame; a risk is learned from every mode.
+    """
+    if prediction.risks is None:
+        return prediction
+    # s = -log p, and the logit is -log(e^s - 1); expm1 has no ONNX operator, so a p above 0.9999 is not told from it.
+    s = F.softplus(-prediction.logits) + F.softplus(prediction.risks).sum(-1)
+    s = s.clamp(1e-4, 60.0)
+    return prediction._replace(logits=-(s + (1.0 - (-s).exp()).log()))
 
 
 class Denoiser(nn.Module):
@@ -62,6 +79,7 @@ class Denoiser(nn.Module):
                 knots=knots,
                 heights=tuple(config.sample_heights),
                 dropout=config.dropout,
+                judges=config.judged,
             )
             for _ in range(config.layers)
         )
@@ -107,7 +125,7 @@ class Denoiser(nn.Module):
             told = x if self.guidance is None or memory.guide is None else x + self.guidance(points, memory.guide)
             said = layer(told, points, time, memory.maps, layer_memory)
             waypoints = (points if base is None else base) + said.offsets * unit
-            out.append(Prediction(waypoints, said.logits, said.features))
+            out.append(Prediction(waypoints, said.logits, said.features, said.risks))
             points = waypoints.detach()
         return out
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from vadv2_planner.anchors import AnchorSet
 from vadv2_planner.batch import PlannerBatch
 from vadv2_planner.config import ModelConfig
-from vadv2_planner.decoder import Prediction, SceneMemory, SceneReader
+from vadv2_planner.decoder import Prediction, SceneMemory, SceneReader, careful
 from vadv2_planner.layers import sinusoid
 from vadv2_planner.networks import PlannerNetwork
 from vadv2_planner.noise import TRAIN_STEPS, TRAIN_TRUNCATION, NoiseSchedule, SamplerPlan, truncated_plan, vanilla_plan
@@ -97,7 +97,7 @@ class TruncatedDiffusion(PlannerNetwork):
             prediction = self._pass(sample, label, memory, anchored)[-1]
             sample = self.schedule.step(self.normalise(prediction.waypoints), t, sample, after)
         assert prediction is not None
-        return prediction
+        return careful(prediction)
 
 
 class VanillaDiffusion(PlannerNetwork):

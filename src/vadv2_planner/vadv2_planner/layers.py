@@ -14,6 +14,13 @@ from vadv2_planner.reading import lift, read_maps
 PRIOR_LOGIT = -math.log(99.0)
 """A mode is right with one per cent before anything is learned (focal loss, Lin et al. 2017)."""
 
+RISKS = ("collision", "off_road", "red_light")
+"""What a mode's future may come to within `RISK_HORIZON`, each with a logit of its own."""
+RISK_HORIZON = 4.0
+"""s, as NAVSIM's."""
+_PRIOR_RISK = -2.0
+"""Logit of a risk before anything is learned."""
+
 _FREQUENCIES = 2.0 * math.pi * 10000.0 ** (-torch.arange(16, dtype=torch.float32) / 16.0)
 
 
@@ -134,11 +141,13 @@ class LayerOutput(NamedTuple):
         offsets: (b, m, knots, 2) in units of the head.
         logits: (b, m).
         features: (b, m, width), the trajectory embedding of each mode.
+        risks: (b, m, len(RISKS)) logits; None where none are judged.
     """
 
     offsets: Tensor
     logits: Tensor
     features: Tensor
+    risks: Tensor | None
 
 
 def _classifier(width: int) -> nn.Sequential:
@@ -148,6 +157,12 @@ def _classifier(width: int) -> nn.Sequential:
     last = nn.Linear(width, 1)
     nn.init.constant_(last.bias, PRIOR_LOGIT)
     return nn.Sequential(*blocks, last)
+
+
+def _judge(width: int) -> nn.Sequential:
+    last = nn.Linear(width, len(RISKS))
+    nn.init.constant_(last.bias, _PRIOR_RISK)
+    return nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.LayerNorm(width), last)
 
 
 def _regressor(width: int, knots: int) -> nn.Sequential:
@@ -176,6 +191,7 @@ class DecoderLayer(nn.Module):
         knots: int,
         heights: tuple[float, ...],
         dropout: float,
+        judges: bool,
     ) -> None:
         super().__init__()
         self.knots = knots
@@ -190,6 +206,7 @@ class DecoderLayer(nn.Module):
         self.time = nn.Sequential(nn.Mish(), nn.Linear(width, 2 * width))
         self.classify = _classifier(width)
         self.regress = _regressor(width, knots)
+        self.judge = _judge(width) if judges else None
 
     def remember(self, queries: Tensor, context: Tensor, mask: Tensor) -> LayerMemory:
         """Keys and values of scene queries (b, q, query_width) and context (b, s, width) with its mask (b, s)."""
@@ -204,4 +221,5 @@ class DecoderLayer(nn.Module):
         scale, shift = self.time(time).unsqueeze(1).chunk(2, dim=-1)
         x = x * (1.0 + scale) + shift
         offsets = self.regress(x).reshape(*x.shape[:2], self.knots, 2)
-        return LayerOutput(offsets, self.classify(x).squeeze(-1), x)
+        risks = None if self.judge is None else self.judge(x)
+        return LayerOutput(offsets, self.classify(x).squeeze(-1), x, risks)

@@ -87,8 +87,8 @@ def ego_at(ego: EgoState, stamp: Stamp) -> EgoState:
 class Planner:
     """One planner, chosen by ``config.planner`` in `make_planner`.
 
-    A frame's plan depends on that frame and the config; on the last plan through the validator's jump check alone, and on
-    the frame before through the rescorer alone.
+    A frame's plan depends on that frame and the config; on the last plan through the validator's jump check alone, and
+    on the frame before through the rescorer alone.
     The chosen mode is the most confident one that perception does not speak against and the validator accepts.
     """
 

@@ -86,7 +86,8 @@ def fitted(condition):
     truth = torch.stack([future(n) for n in names])
     nobody = torch.zeros(len(names), 16, 1, 5), torch.zeros(len(names), 16, 1)
     nowhere = torch.zeros(len(names), 1, 2, 2), torch.zeros(len(names), 1), torch.zeros(len(names), 1)
-    targets = PlannerTargets(truth, torch.ones(len(names), 80), *nobody, *nowhere)
+    no_light = torch.zeros(len(names)), torch.zeros(len(names), 2)
+    targets = PlannerTargets(truth, torch.ones(len(names), 80), *nobody, *nowhere, *no_light)
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
     for step in range(STEPS):
         for group in optimizer.param_groups:

@@ -79,6 +79,8 @@ def planner_targets():
         map_points=lines,
         map_class=torch.tensor([[0, 1], [0, 1]]),
         map_known=torch.ones(2, 2),
+        signal=torch.tensor([1, 0]),
+        stop=torch.tensor([[1.0, 20.0], [0.0, 0.0]]),
     )
 
 

@@ -37,7 +37,17 @@ PLAN_KEYS = (
     "future_known",
 )
 """Arrays that the planner needs."""
-PLANNER_TARGET_KEYS = ("future", "future_known", "others", "others_known", "map_points", "map_class", "map_known")
+PLANNER_TARGET_KEYS = (
+    "future",
+    "future_known",
+    "others",
+    "others_known",
+    "map_points",
+    "map_class",
+    "map_known",
+    "scene_signal",
+    "scene_stop",
+)
 """Fields of `PlannerTargets`, in order."""
 QUERY_KEYS = (
     "object_known",

@@ -17,6 +17,7 @@ from vadv2_training.losses.alignment import alignment_loss
 from vadv2_training.losses.collision import collision_loss
 from vadv2_training.losses.comfort import comfort_loss
 from vadv2_training.losses.imitation import imitation_loss, nearest_anchor
+from vadv2_training.losses.risks import RiskTruth, risk_labels, risk_loss
 from vadv2_training.losses.road import boundary_loss, lane_direction_loss
 
 STRIDE = 5
@@ -35,6 +36,7 @@ class PlanningLossConfig:
     comfort: float = parameter(0.1, "Jerk, acceleration, yaw rate.", minimum=0.0, maximum=100.0)
     boundary: float = parameter(0.5, "Footprint near the road's edge.", minimum=0.0, maximum=100.0)
     direction: float = parameter(0.1, "Against the lane's direction.", minimum=0.0, maximum=100.0)
+    risks: float = parameter(5.0, "What each mode's future comes to.", minimum=0.0, maximum=1000.0)
 
     def __post_init__(self) -> None:
         validate(self, "planning losses")
@@ -52,6 +54,8 @@ class PlannerTargets:
         map_points: (b, e, p, 2) map elements.
         map_class: (b, e) `MapElementClass`.
         map_known: (b, e).
+        signal: (b,) `SignalState` of the next signal on the way; UNKNOWN where there is none.
+        stop: (b, 2) 1 where a stop line is ahead, and its distance from the front bumper.
     """
 
     future: Tensor
@@ -61,6 +65,8 @@ class PlannerTargets:
     map_points: Tensor
     map_class: Tensor
     map_known: Tensor
+    signal: Tensor
+    stop: Tensor
 
     @property
     def waypoints(self) -> Tensor:
@@ -73,7 +79,7 @@ class PlannerTargets:
         return self.future_known[:, STRIDE - 1 :: STRIDE]
 
 
-TERMS = ("focal", "waypoints", "alignment", "collision", "comfort", "boundary", "direction")
+TERMS = ("focal", "waypoints", "alignment", "collision", "comfort", "boundary", "direction", "risks")
 """Names of the terms."""
 
 
@@ -144,6 +150,10 @@ def planning_losses(
     edges = targets.map_known * (targets.map_class == int(MapElementClass.BOUNDARY))
     lanes = targets.map_known * (targets.map_class == int(MapElementClass.LANE))
     rows = torch.arange(len(targets.future), device=targets.future.device)
+    truth = RiskTruth(
+        targets.others, targets.others_known, targets.map_points, edges, targets.signal.reshape(-1), targets.stop,
+        batch.velocity[:, 0],
+    )  # fmt: skip
     positive = _positive(network, predictions[-1].logits.shape[1], targets)
     for prediction in predictions:
         waypoints = prediction.waypoints.float()
@@ -156,6 +166,9 @@ def planning_losses(
         at_knots = positions[..., STRIDE - 1 :: STRIDE, :]
         if config.collision:
             add("collision", config.collision, collision_loss(at_knots, targets.others, targets.others_known, vehicle))
+        if config.risks and prediction.risks is not None and not network.noises_target:
+            labels = risk_labels(positions, targets.future, truth, vehicle)
+            add("risks", config.risks, risk_loss(prediction.risks, labels, edges.amax(1)))
         if config.comfort:
             add("comfort", config.comfort, comfort_loss(positions, batch.velocity))
         if config.boundary:
