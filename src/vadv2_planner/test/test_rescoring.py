@@ -73,6 +73,13 @@ def test_a_standing_car_speaks_against_who_runs_into_it_alone(rescorer: Rescorer
     assert stops is None and passes is None
 
 
+def test_a_class_that_is_none_of_ours_is_an_object(rescorer: Rescorer, tokens: SceneTokens) -> None:
+    seen = seeing(tokens, standing_car(20.0))
+    strange = replace(seen, objects=replace(seen.objects, classes=np.array([77], dtype=np.int32)))
+    (met,) = rescorer.objections(futures(straight(8.0)), strange, 8.0)
+    assert met is not None and met.words.startswith("meets an object in ")
+
+
 def test_others_are_carried_on_at_their_velocity(rescorer: Rescorer, tokens: SceneTokens) -> None:
     points = futures(straight(8.0))
     leader = (12.0, 0.0, 0.0, 4.5, 1.8, 8.0, 0.0)

@@ -30,10 +30,9 @@ _STRIDE = 2
 """Points of a plan from one asked for to the next: 0.2 s."""
 _STANDING = 0.3
 """m/s, below which the ego meets nobody."""
-
-
 _MEMORY = 0.6
 """s; a frame before that is older, or none, confirms everything."""
+_NAMES = {int(kind): kind.name.lower().replace("_", " ") for kind in AgentClass}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +57,12 @@ class Objection:
     meets: bool
     time: float
     words: str
+
+
+def _in_words(kind: int) -> str:
+    # A class that is none of ours is no reason to plan nothing.
+    name = _NAMES.get(kind, "object")
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
 class Rescorer:
@@ -138,8 +143,8 @@ class Rescorer:
                 found.append(None)
                 continue
             step = int(mode.any(1).argmax())
-            kind = AgentClass(int(kinds[int(mode[step].argmax())])).name.lower().replace("_", " ")
-            found.append(Objection(True, float(t[step]), f"meets a {kind} in {t[step]:.1f} s"))
+            kind = _in_words(int(kinds[int(mode[step].argmax())]))
+            found.append(Objection(True, float(t[step]), f"meets {kind} in {t[step]:.1f} s"))
         return found
 
     def _distance(self, points: Array, centres: Array, boxes: Array) -> Array:
