@@ -11,7 +11,7 @@ import pytest
 from vadv2_core.ego import EgoState
 from vadv2_core.errors import InputError
 from vadv2_core.geometry import Pose2
-from vadv2_core.tokens import SceneMap, SceneObjects, SceneTokens
+from vadv2_core.tokens import SceneAhead, SceneMap, SceneObjects, SceneTokens
 from vadv2_eval.open_loop.conventions import raster_hits
 from vadv2_eval.open_loop.grid import Raster
 from vadv2_eval.open_loop.npz_file import score_npz
@@ -79,7 +79,7 @@ def tokens() -> SceneTokens:
         aux=np.zeros((4, 8), np.float16), ego=EgoState(7, Pose2(1, 2, 0.3), (5.0, 0.0), (0.1, 0.0), 0.0),
         k=eye[:, :3, :3].copy(), t_base_camera=eye, camera_stamps=np.full(2, 7, np.int64),
         t_anchor_camera_time=eye[:, :3, :3].copy(), camera_valid=np.array([True, False]), novelty=0.25,
-        encoder_hash="abc", model_id="m",
+        encoder_hash="abc", model_id="m", ahead=SceneAhead(rng.random(6).astype(np.float32), 0.9, 7.5, 0.25, 30.0, 4.5),
     )  # fmt: skip
 
 
@@ -90,8 +90,8 @@ def test_tokens_come_back_as_they_were(tmp_path):
     assert visible == (frozenset({"a", "b"}), frozenset())
 
     def leaves(value: SceneTokens) -> list[object]:
-        plain = [getattr(value, f.name) for f in fields(value) if f.name not in ("objects", "map", "ego")]
-        return plain + [getattr(part, f.name) for part in (value.objects, value.map) for f in fields(part)]
+        plain = [getattr(value, f.name) for f in fields(value) if f.name not in ("objects", "map", "ahead", "ego")]
+        return plain + [getattr(part, f.name) for part in (value.objects, value.map, value.ahead) for f in fields(part)]
 
     for a, b in zip(leaves(made), leaves(back), strict=True):
         assert np.array_equal(a, b) and getattr(a, "dtype", type(a)) == getattr(b, "dtype", type(b))

@@ -50,7 +50,7 @@ def load_tokens(path: Path, ego: EgoState) -> tuple[SceneTokens, Visible]:
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
         objects = SceneObjects(**{f.name: arrays[f"objects.{f.name}"] for f in fields(SceneObjects)})
         elements = SceneMap(**{f.name: arrays[f"map.{f.name}"] for f in fields(SceneMap)})
-        numbers = {f.name: float(arrays[f"ahead.{f.name}"]) for f in fields(SceneAhead) if f.name != "signal"}
+        numbers = {f.name: float(arrays[f"ahead.{f.name}"].item()) for f in fields(SceneAhead) if f.name != "signal"}
         ahead = SceneAhead(arrays["ahead.signal"], **numbers)
         agents, signals = json.loads(head["visible"])
         plain = {name: arrays[name] for name in _ARRAYS}
