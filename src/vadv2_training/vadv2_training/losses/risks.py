@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vadv2_core.taxonomy import SignalState
 from vadv2_core.vehicle import VehicleConfig
+from vadv2_planner.config import RescoringConfig
 from vadv2_planner.layers import RISK_HORIZON
 from vadv2_training.losses.collision import CIRCLES, box_distance, footprint_circles, nearest_box
 from vadv2_training.losses.road import nearest_segment, segment_distance
@@ -24,8 +25,8 @@ _TOUCH = 0.2
 """m that footprints must overlap, or a wheel stand beyond the edge."""
 _STANDING = 0.15
 """m in half a second, below which the ego runs into nobody."""
-_LINE_MARGIN, _HARDEST_STOP = 0.5, 4.5
-"""m beyond the line, m/s^2 of braking: as `vadv2_planner.config.RescoringConfig`."""
+_RULE = RescoringConfig()
+"""Where a line begins to be driven over, and which can be stopped at: what is learned is what is asked when driving."""
 _HOLDS = (int(SignalState.RED), int(SignalState.RED_YELLOW))
 
 
@@ -71,9 +72,9 @@ def runs_red(points: Tensor, signal: Tensor, stop: Tensor, speed: Tensor) -> Ten
         speed: (b,) m/s now.
     """
     steps = torch.diff(points, dim=2, prepend=torch.zeros_like(points[:, :, :1])).norm(dim=-1)
-    room = stop[:, 1] + _LINE_MARGIN
+    room = stop[:, 1] + _RULE.line_margin
     red = torch.stack([signal == state for state in _HOLDS]).any(0)
-    can = red & (stop[:, 0] > 0) & (room > 0.0) & (speed.square() <= 2.0 * _HARDEST_STOP * room)
+    can = red & (stop[:, 0] > 0) & (room > 0.0) & (speed.square() <= 2.0 * _RULE.hardest_stop * room)
     over: Tensor = (steps.sum(-1) > room.unsqueeze(1)) & can.unsqueeze(1)
     return over.to(points.dtype)
 
