@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vadv2_core.camera import CameraFrame
 from vadv2_core.ego import EgoState
 from vadv2_core.errors import InputError
-from vadv2_core.tokens import SceneMap, SceneObjects, SceneTokens
+from vadv2_core.tokens import SceneAhead, SceneMap, SceneObjects, SceneTokens
 from vadv2_perception.answers import ahead_in_words, map_in_words, objects_in_words
 from vadv2_perception.checkpoints import LoadedEncoder, load_encoder, untrained_encoder
 from vadv2_perception.configuration import EncoderModelConfig, PerceptionConfig
@@ -120,7 +120,7 @@ class SceneEncoder:
         if not all(np.isfinite(value).all() for value in out.values()):
             raise InputError("not finite", "what the encoder says", "finite numbers; is the checkpoint whole?")
         self._memory.remember(RememberedFrame(frame.stamp, ego.pose, seen["memory"].astype(np.float16), valid))
-        objects, elements, order = self._in_words(out)
+        objects, elements, ahead, order = self._in_words(out)
         return SceneTokens(
             stamp=frame.stamp,
             tokens=out["tokens"][0].astype(np.float16),
@@ -137,7 +137,7 @@ class SceneEncoder:
             novelty=self._statistics.novelty(seen["pooled"][valid]),
             encoder_hash=self.encoder_hash,
             model_id=self.model_id,
-            ahead=ahead_in_words({name: out[name][0] for name in ANSWER_NAMES}),
+            ahead=ahead,
         )
 
     def quantise(self, pictures: Iterable[NDArray[np.uint8]]) -> Path:
@@ -166,15 +166,16 @@ class SceneEncoder:
             self._rig = rig_arrays(frame.rig, self._encoder.model)
         return self._rig
 
-    def _in_words(self, out: dict[str, NDArray[Any]]) -> tuple[SceneObjects, SceneMap, NDArray[np.int64]]:
-        """Objects and map above the threshold, and the order of the queries: each kind by falling confidence."""
+    def _in_words(self, out: dict[str, NDArray[Any]]) -> tuple[SceneObjects, SceneMap, SceneAhead, NDArray[np.int64]]:
+        """Objects and map above the threshold, the way ahead, the queries in order: each kind by falling confidence."""
         answers = {name: out[name][0] for name in ANSWER_NAMES}
         objects, object_order = objects_in_words(answers)
         elements, map_order = map_in_words(answers)
         n, m = len(object_order), len(map_order)
         order = np.concatenate([object_order, n + map_order, [n + m]])
         threshold = self.config.confidence_threshold
-        return objects_above(objects, threshold), elements_above(elements, threshold), order
+        kept = objects_above(objects, threshold), elements_above(elements, threshold)
+        return *kept, ahead_in_words(answers), order
 
     @staticmethod
     def _check_ego(ego: EgoState) -> None:

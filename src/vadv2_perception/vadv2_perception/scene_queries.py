@@ -286,7 +286,7 @@ class SceneQueries(nn.Module):
                 )
             asked = layer.norm_place(queries + position)
             queries = queries + layer.places(asked, places, maps, k, t_base_camera, camera_valid)
-            if layer.past is not None and past is not None and answers:
+            if layer.past is not None and past is not None:
                 # Where it looks is an answer of earlier layers and teaches this one alone.
                 heading = answers[-1].object_heading.detach()
                 found = layer.past(asked[:, :n], centres.detach(), heading, past, k, t_base_camera)

@@ -23,6 +23,8 @@ from vadv2_training.losses import (
     imitation_loss,
     lane_direction_loss,
     nearest_anchor,
+    path_distance,
+    path_loss,
     planning_losses,
     trains,
     waypoint_loss,
@@ -107,6 +109,33 @@ def test_focal_loss_is_the_sigmoid_one_and_a_mean_over_all_modes():
             wanted += -0.25 * (1 - q) ** 2 * np.log(q) if mode == positive else -0.75 * q**2 * np.log(1 - q)
     got = focal_loss(logits, torch.tensor([0, 2]), torch.ones(2))
     assert float(got) == pytest.approx(wanted / 6, rel=1e-5)
+
+
+def test_path_loss_is_the_distance_from_the_driven_line_at_any_speed():
+    angle = torch.linspace(0.0, 1.2, 81)[1:]
+    arc = 20.0 * torch.stack([angle.sin(), 1.0 - angle.cos()], dim=-1)
+    slower = 20.0 * torch.stack([(angle / 2).sin(), 1.0 - (angle / 2).cos()], dim=-1)
+    wider = 20.5 * torch.stack([(angle / 2).sin(), 1.0 - (angle / 2).cos()], dim=-1) - torch.tensor([0.0, 0.5])
+    known = torch.ones(1, 80)
+    assert float(path_loss(slower[None], arc[None], known)) < 1e-3
+    assert float(path_loss(wider[None], arc[None], known)) == pytest.approx(0.45, abs=0.05)
+
+
+def test_path_loss_counts_nothing_beyond_the_end_of_what_was_driven():
+    driven, known = straight(4.0)[None], torch.ones(1, 80)
+    ahead = straight(8.0)[None].clone()
+    ahead[:, 40:, 1] = 9.0
+    ahead.requires_grad_()
+    beside = path_distance(ahead, driven, known)[1]
+    assert beside[0, :39].all() and not beside[0, 41:].any()
+    path_loss(ahead + torch.tensor([0.0, 0.3]), driven, known).backward()
+    assert (ahead.grad[0, :39, 1] > 0).all() and ahead.grad[0, :39, 0].abs().max() < 1e-6
+    assert ahead.grad[0, 41:].abs().max() == 0.0
+    known[:, 20:] = 0.0
+    assert path_distance(ahead, driven, known)[1].sum() < 12
+    for nothing in (torch.zeros(1, 80), torch.ones(1, 80)):
+        still = torch.zeros(1, 80, 2)
+        assert float(path_loss(ahead.detach(), still, nothing)) == 0.0
 
 
 def test_waypoint_loss_is_l1_in_metres_over_the_known_times():

@@ -66,8 +66,10 @@ ROWS: tuple[AblationRow, ...] = (
     *(
         AblationRow(f"no_{term}", f"without the {term} loss", losses={term: 0.0})
         for term in TERMS
-        if term != "alignment"
+        if term not in ("alignment", "risks")
     ),
+    # Without its loss the judge would lower scores by what it was born with: it goes too.
+    AblationRow("no_risks", "without the risks loss and their judge", model={"judged": False}, losses={"risks": 0.0}),
     AblationRow("no_queries", "without scene queries", model={"reads_queries": False}),
     AblationRow("no_images", "without image tokens", model={"reads_images": False}),
     AblationRow("no_ego", "without ego state", model={"reads_ego": False}),

@@ -27,6 +27,7 @@ class TextBatch:
         ids: (batch, n) int64; image tokens where the scene slots go.
         mask: (batch, n) int64, 1 on tokens, 0 on padding.
         labels: (batch, n) int64; the token itself where it is an answer to be learned, `IGNORED` elsewhere.
+        weights: (batch, n) float32, what a learned token counts in the loss.
         reason: (batch,) int64 index of the token whose hidden state is the embedding.
         flags: (batch, flags) int64 index of the token after which each flag is answered.
         flag_targets: (batch, flags) float32 in {0, 1}, NaN where it is not known.
@@ -36,6 +37,7 @@ class TextBatch:
     ids: torch.Tensor
     mask: torch.Tensor
     labels: torch.Tensor
+    weights: torch.Tensor
     reason: torch.Tensor
     flags: torch.Tensor
     flag_targets: torch.Tensor
@@ -49,7 +51,7 @@ class VlmOutput:
     """A forward pass.
 
     Attributes:
-        losses: Mean over the batch: ``language`` (cross-entropy a learned token, nats), ``flags`` (binary
+        losses: Mean over the batch: ``language`` (weighted cross-entropy a learned token, nats), ``flags`` (binary
             cross-entropy a known flag), ``action`` (cross-entropy of the three heads over the embedding, summed).
         embedding: (batch, hidden) reasoning embeddings, with gradient.
         flag_logits: (batch, flags) log-odds of yes.
@@ -118,10 +120,12 @@ class VlmModel(nn.Module):
         )
         hidden = out.last_hidden_state
         learned = text.labels[:, 1:] != IGNORED
-        logits = self.language.logits(hidden[:, :-1][learned])
-        language = (
-            functional.cross_entropy(logits, text.labels[:, 1:][learned]) if learned.any() else hidden.sum() * 0.0
+        each = functional.cross_entropy(
+            self.language.logits(hidden[:, :-1][learned]), text.labels[:, 1:][learned], reduction="none"
         )
+        weights = text.weights[:, 1:][learned]
+        # A batch may hold nothing to say; its loss is then zero, not a division by it.
+        language = (each * weights).sum() / weights.sum().clamp_min(1.0)
 
         rows = torch.arange(len(hidden), device=hidden.device)
         embedding = normalise(hidden[rows, text.reason])
@@ -171,4 +175,4 @@ def stack_texts(samples: Sequence[TextBatch], padding: int) -> TextBatch:
 
     rest = {name: torch.cat([getattr(s, name) for s in samples]) for name in ("reason", "flags", "flag_targets")}
     rest |= {name: torch.cat([getattr(s, name) for s in samples]) for name in ("longitudinal", "lateral", "cause")}
-    return TextBatch(padded("ids", padding), padded("mask", 0), padded("labels", IGNORED), **rest)
+    return TextBatch(padded("ids", padding), padded("mask", 0), padded("labels", IGNORED), padded("weights", 0), **rest)

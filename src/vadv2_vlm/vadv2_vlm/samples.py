@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -14,6 +15,10 @@ from vadv2_core.taxonomy import EdgeCaseFlag
 from vadv2_vlm import prompt
 from vadv2_vlm.language_model import LanguageModel
 from vadv2_vlm.model import IGNORED, TextBatch, flag_query_ids
+
+DECISION_WEIGHT = 5.0
+"""What a word of action and cause counts beside one of a sentence: they are five words in a hundred, and all that
+follows argues for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +51,23 @@ class _Sequence:
         self.language = language
         self.ids: list[int] = []
         self.labels: list[int] = []
+        self.weights: list[float] = []
 
-    def add(self, text: str, *, learned: bool) -> None:
-        ids = self.language.encode(text)
+    def add(self, text: str, *, weight: float) -> None:
+        """Tokens of a text that count so much; of weight 0 they are given, not learned."""
+        self.add_ids(self.language.encode(text), weight)
+
+    def add_ids(self, ids: Sequence[int], weight: float = 0.0) -> None:
+        """Likewise tokens."""
         self.ids += ids
-        self.labels += ids if learned else [IGNORED] * len(ids)
+        self.labels += ids if weight else [IGNORED] * len(ids)
+        self.weights += [weight] * len(ids)
 
-    def line(self, header: str, text: str) -> None:
+    def line(self, header: str, text: str, weight: float = 1.0) -> None:
         """A line of the answer, after the line end of the one before."""
-        self.add(header, learned=False)
-        self.add(f" {text}", learned=True)
-        self.add(prompt.LINE_END, learned=True)
+        self.add(header, weight=0.0)
+        self.add(f" {text}", weight=weight)
+        self.add(prompt.LINE_END, weight=1.0)
 
 
 def training_text(language: LanguageModel, slots: int, truth: ReasoningTruth, past_traces: int = 2) -> TextBatch:
@@ -71,25 +82,23 @@ def training_text(language: LanguageModel, slots: int, truth: ReasoningTruth, pa
     sequence = _Sequence(language)
     user = prompt.user_text(truth.command, truth.ego, instructions=not language.knows_form)
     ids = language.prompt_ids(user, slots)
-    sequence.ids += ids
-    sequence.labels += [IGNORED] * len(ids)
+    sequence.add_ids(ids)
     reason = len(ids) - 1
     if earlier := prompt.past_words(truth.past, past_traces):
-        sequence.add(earlier, learned=False)
+        sequence.add(earlier, weight=0.0)
     flag_ids, ends = flag_query_ids(language)
     flags = [len(sequence.ids) + end for end in ends]
-    sequence.ids += flag_ids
-    sequence.labels += [IGNORED] * len(flag_ids)
+    sequence.add_ids(flag_ids)
     decision = truth.decision
     spoken = decision is not None and all((decision.longitudinal, decision.lateral, decision.cause))
     if decision is not None and spoken:
-        sequence.add(prompt.LINE_END, learned=False)
-        sequence.add(prompt.ACTION_HEADER, learned=False)
-        sequence.add(f" {lexicon.LONGITUDINAL_WORD[decision.longitudinal]}", learned=True)
-        sequence.add(prompt.ACTION_COMMA, learned=True)
-        sequence.add(f" {lexicon.LATERAL_WORD[decision.lateral]}", learned=True)
-        sequence.add(prompt.LINE_END, learned=True)
-        sequence.line(prompt.CAUSE_HEADER, lexicon.CAUSE_WORD[decision.cause])
+        sequence.add(prompt.LINE_END, weight=0.0)
+        sequence.add(prompt.ACTION_HEADER, weight=0.0)
+        sequence.add(f" {lexicon.LONGITUDINAL_WORD[decision.longitudinal]}", weight=DECISION_WEIGHT)
+        sequence.add(prompt.ACTION_COMMA, weight=1.0)
+        sequence.add(f" {lexicon.LATERAL_WORD[decision.lateral]}", weight=DECISION_WEIGHT)
+        sequence.add(prompt.LINE_END, weight=1.0)
+        sequence.line(prompt.CAUSE_HEADER, lexicon.CAUSE_WORD[decision.cause], DECISION_WEIGHT)
         for header, text in (
             (prompt.INTENT_HEADER, truth.intent),
             (prompt.SCENE_HEADER, truth.scene),
@@ -108,6 +117,7 @@ def training_text(language: LanguageModel, slots: int, truth: ReasoningTruth, pa
         ids=row,
         mask=torch.ones_like(row),
         labels=torch.tensor([sequence.labels]),
+        weights=torch.tensor([sequence.weights]),
         reason=torch.tensor([reason]),
         flags=torch.tensor([flags]),
         flag_targets=torch.tensor([targets]),

@@ -18,7 +18,10 @@ MAP_POINTS = 4
 OBJECT_FEATURES = len(AgentClass) + len(AgentIntention) + 15
 MAP_FEATURES = len(MapElementClass) + len(SignalState) + 2 * MAP_POINTS + 4
 EGO_FEATURES = 8
+AHEAD_FEATURES = len(SignalState) + 10
 _RANGE = 50.0
+_COMFORTABLE = 3.0
+"""m/s², the braking that one feature of a stop line or a lead is told in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ class SceneSlots:
 
     Attributes:
         ego: (EGO_FEATURES,) speed, accelerations, yaw rate, steering, whether it is known, novelty, 1.
+        ahead: (AHEAD_FEATURES,) the next signal, stop line and lead, as the query of the whole scene sees them.
         objects: (objects, OBJECT_FEATURES) class, intention, place, heading, size, velocity, time to reach.
         map: (map_elements, MAP_FEATURES) class, signal state, points, confidences.
         queries: (q, query_channels) all scene queries.
@@ -35,6 +39,7 @@ class SceneSlots:
     """
 
     ego: NDArray[np.float16]
+    ahead: NDArray[np.float16]
     objects: NDArray[np.float16]
     map: NDArray[np.float16]
     queries: NDArray[np.float16]
@@ -47,6 +52,7 @@ class TokenBatch:
     """`SceneSlots` of several frames, stacked: the same fields, float32 tensors with a batch dimension first."""
 
     ego: torch.Tensor
+    ahead: torch.Tensor
     objects: torch.Tensor
     map: torch.Tensor
     queries: torch.Tensor
@@ -110,6 +116,28 @@ def _map_rows(tokens: SceneTokens, count: int) -> NDArray[np.float32]:
     return rows
 
 
+def _ahead_row(tokens: SceneTokens) -> NDArray[np.float32]:
+    a, speed = tokens.ahead, tokens.ego.speed
+    approach = max(speed - a.lead_speed, 0.0)
+
+    def braking(change: float, distance: float) -> float:
+        """What it would take to lose this speed within this distance, in comfortable brakings."""
+        return float(np.clip(change * abs(change) / (2.0 * max(distance, 0.5)) / _COMFORTABLE, -2.0, 2.0))
+
+    stop = [
+        a.stop_distance / _RANGE,
+        float(np.clip(a.stop_distance / 10.0, -1.0, 2.0)),
+        braking(speed, a.stop_distance),
+    ]
+    lead = [a.lead_gap / _RANGE, float(np.clip(a.lead_gap / max(speed, 0.5) / 5.0, 0.0, 2.0)), a.lead_speed / 10.0]
+    told = [a.stop_confidence, *(a.stop_confidence * v for v in stop)]
+    told += [
+        a.lead_confidence,
+        *(a.lead_confidence * v for v in (*lead, approach / 10.0, braking(approach, a.lead_gap))),
+    ]
+    return np.concatenate([a.signal, told]).astype(np.float32)
+
+
 def scene_slots(tokens: SceneTokens, config: SlotConfig) -> SceneSlots:
     """The slots of a frame.
 
@@ -142,11 +170,15 @@ def scene_slots(tokens: SceneTokens, config: SlotConfig) -> SceneSlots:
     cameras[:n] = tokens.tokens[:n].astype(np.float32).mean(axis=(1, 2))
     rays[:n, :2] = tokens.t_base_camera[:n, :2, 2]
     rays[:n, 2] = tokens.camera_valid[:n]
-    half = [
-        a.astype(np.float16)
-        for a in (ego, _object_rows(tokens, config.objects), _map_rows(tokens, config.map_elements))
-    ]
-    return SceneSlots(half[0], half[1], half[2], tokens.queries, cameras.astype(np.float16), rays.astype(np.float16))
+    return SceneSlots(
+        ego=ego.astype(np.float16),
+        ahead=_ahead_row(tokens).astype(np.float16),
+        objects=_object_rows(tokens, config.objects).astype(np.float16),
+        map=_map_rows(tokens, config.map_elements).astype(np.float16),
+        queries=tokens.queries,
+        cameras=cameras.astype(np.float16),
+        rays=rays.astype(np.float16),
+    )
 
 
 def token_batch(slots: Sequence[SceneSlots]) -> TokenBatch:

@@ -4,6 +4,7 @@ from vadv2_training.losses.alignment import alignment_loss
 from vadv2_training.losses.collision import collision_loss, footprint_circles
 from vadv2_training.losses.comfort import comfort_loss
 from vadv2_training.losses.imitation import focal_loss, imitation_loss, nearest_anchor, waypoint_loss
+from vadv2_training.losses.path import path_distance, path_loss
 from vadv2_training.losses.planning import PlannerTargets, PlanningLossConfig, planning_losses
 from vadv2_training.losses.queries import QueryLossConfig, query_losses
 from vadv2_training.losses.road import boundary_loss, lane_direction_loss
@@ -23,6 +24,8 @@ __all__ = [
     "imitation_loss",
     "lane_direction_loss",
     "nearest_anchor",
+    "path_distance",
+    "path_loss",
     "planning_losses",
     "query_losses",
     "trains",

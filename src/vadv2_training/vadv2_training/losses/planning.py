@@ -17,6 +17,7 @@ from vadv2_training.losses.alignment import alignment_loss
 from vadv2_training.losses.collision import collision_loss
 from vadv2_training.losses.comfort import comfort_loss
 from vadv2_training.losses.imitation import imitation_loss, nearest_anchor
+from vadv2_training.losses.path import path_loss
 from vadv2_training.losses.risks import RiskTruth, risk_labels, risk_loss
 from vadv2_training.losses.road import boundary_loss, lane_direction_loss
 
@@ -30,6 +31,7 @@ class PlanningLossConfig:
 
     focal: float = parameter(10.0, "Focal classification of the nearest anchor.", minimum=0.0, maximum=1000.0)
     waypoints: float = parameter(8.0, "L1 of the nearest anchor's future.", minimum=0.0, maximum=1000.0)
+    path: float = parameter(8.0, "Distance from the recorded path, whatever the speed.", minimum=0.0, maximum=100.0)
     decay: float = parameter(1.0, "The last waypoint counts exp(-decay) times the first.", minimum=0.0, maximum=5.0)
     alignment: float = parameter(0.5, "Reasoning against trajectory embedding.", minimum=0.0, maximum=100.0)
     collision: float = parameter(1.0, "Footprint in occupied space.", minimum=0.0, maximum=100.0)
@@ -79,7 +81,7 @@ class PlannerTargets:
         return self.future_known[:, STRIDE - 1 :: STRIDE]
 
 
-TERMS = ("focal", "waypoints", "alignment", "collision", "comfort", "boundary", "direction", "risks")
+TERMS = ("focal", "waypoints", "path", "alignment", "collision", "comfort", "boundary", "direction", "risks")
 """Names of the terms."""
 
 
@@ -163,6 +165,9 @@ def planning_losses(
         add("waypoints", 1.0, l1)
         if not network.regresses:
             continue
+        picked = positions[rows, positive]
+        if config.path:
+            add("path", config.path, path_loss(picked, targets.future[..., :2], targets.future_known, config.decay))
         at_knots = positions[..., STRIDE - 1 :: STRIDE, :]
         if config.collision:
             add("collision", config.collision, collision_loss(at_knots, targets.others, targets.others_known, vehicle))

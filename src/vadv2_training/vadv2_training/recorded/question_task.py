@@ -34,7 +34,7 @@ def question_text(language: LanguageModel, slots: int, truth: ReasoningTruth, qu
     said = [*language.encode(f" {answer}"), *language.encode(prompt.LINE_END)]
     ids = torch.cat([base.ids, torch.tensor([asked + said])], dim=1)
     labels = torch.cat([base.labels, torch.tensor([[IGNORED] * len(asked) + said])], dim=1)
-    return replace(base, ids=ids, mask=torch.ones_like(ids), labels=labels)
+    return replace(base, ids=ids, mask=torch.ones_like(ids), labels=labels, weights=(labels != IGNORED).float())
 
 
 class QuestionTask:
