@@ -92,6 +92,10 @@ class LanguageTask:
         slots: Folder of `write_slots`.
         share: Every so many frames are used (neighbours say the same).
         lively: Leave out what `vadv2_training.liveliness` does.
+
+    Attributes:
+        slots: Of every sample.
+        truths: Likewise.
     """
 
     def __init__(
@@ -99,8 +103,8 @@ class LanguageTask:
     ) -> None:
         self.module: nn.Module = module
         self._model = module.model
-        self._slots: list[SceneSlots] = []
-        self._truths: list[ReasoningTruth] = []
+        self.slots: list[SceneSlots] = []
+        self.truths: list[ReasoningTruth] = []
         self._texts: dict[int, TextBatch] = {}
         for shard, name in enumerate(store.names):
             window = Window(shard, 0, store.count(shard))
@@ -113,18 +117,18 @@ class LanguageTask:
                 past = earlier_intents(texts, rows["stamps"], i) if draw.random() < 0.5 else ()
                 decision = tuple(int(v) for v in rows["decision"][i])
                 said = worded(texts[i], draw)
-                self._slots.append(perceived[i])
-                self._truths.append(truth_of(said, (decision[0], decision[1], decision[2]), states[i], past))
+                self.slots.append(perceived[i])
+                self.truths.append(truth_of(said, (decision[0], decision[1], decision[2]), states[i], past))
 
     def __len__(self) -> int:
-        return len(self._slots)
+        return len(self.slots)
 
     def batch(self, indices: Tensor) -> tuple[TokenBatch, TextBatch]:
         """Slots and texts of these frames."""
         picked = [int(i) for i in indices]
-        return token_batch([self._slots[i] for i in picked]), stack_texts([self._text(i) for i in picked], 0)
+        return token_batch([self.slots[i] for i in picked]), stack_texts([self._text(i) for i in picked], 0)
 
     def _text(self, index: int) -> TextBatch:
         if index not in self._texts:
-            self._texts[index] = training_text(self._model.language, self._model.slots.count, self._truths[index])
+            self._texts[index] = training_text(self._model.language, self._model.slots.count, self.truths[index])
         return self._texts[index]

@@ -115,7 +115,10 @@ def make_model(
 
     def run_language() -> None:
         config = seeded(recipe.language)
-        train_language(store(), slots, model, config, model_id, told("language", config.steps), recipe.seed)
+        train_language(
+            store(), slots, model, config, model_id, told("language", config.steps), recipe.seed,
+            decision=seeded(recipe.decision),
+        )  # fmt: skip
 
     def run_embed() -> None:
         frames_ = store()

@@ -48,6 +48,9 @@ class Recipe:
     planning: OptimizationConfig = field(
         default_factory=lambda: OptimizationConfig(steps=4000, batch_size=32, learning_rate=1e-3, warmup_steps=100)
     )
+    decision: OptimizationConfig = field(
+        default_factory=lambda: OptimizationConfig(steps=3000, batch_size=128, learning_rate=1e-3, warmup_steps=100)
+    )
     language: OptimizationConfig = field(
         default_factory=lambda: OptimizationConfig(steps=4000, batch_size=16, learning_rate=8e-4, warmup_steps=200)
     )
@@ -70,6 +73,7 @@ RECIPES: dict[str, Recipe] = {
         driving=OptimizationConfig(steps=60_000, batch_size=64, learning_rate=1e-3, warmup_steps=1000),
         perception=OptimizationConfig(steps=60_000, batch_size=64, learning_rate=1e-3, warmup_steps=500),
         planning=OptimizationConfig(steps=60_000, batch_size=256, learning_rate=1e-3, warmup_steps=500),
+        decision=OptimizationConfig(steps=20_000, batch_size=512, learning_rate=1e-3, warmup_steps=500),
         language=OptimizationConfig(steps=40_000, batch_size=128, learning_rate=1e-3, warmup_steps=1000),
         joint=OptimizationConfig(steps=20_000, batch_size=256, learning_rate=3e-4, warmup_steps=500),
     ),
@@ -99,7 +103,7 @@ _DECIDES: dict[str, tuple[str, ...]] = {
     "planning": ("planning",),
     "correct": ("corrections", "correction_drives"),
     "perceive": (),
-    "language": ("language",),
+    "language": ("decision", "language"),
     "embed": (),
     "joint": ("joint",),
 }

@@ -17,6 +17,7 @@ from vadv2_perception.model import SceneModel
 from vadv2_planner.anchors import AnchorSet, make_anchors, save_anchors
 from vadv2_planner.config import ARCHITECTURES as PLANNERS
 from vadv2_planner.registry import Belongings, load_network, make_network, save_planner
+from vadv2_training.decision_task import DecisionModule, DecisionTask
 from vadv2_training.driving_module import DrivingModule, DrivingTask, PerceptionModule
 from vadv2_training.frame_store import FrameStore, Window
 from vadv2_training.language_task import LanguageModule, LanguageTask
@@ -121,10 +122,24 @@ def train_language(
     seed: int,
     cache: Path = Path(".vadv2"),
     stop_after: float | None = None,
+    *,
+    decision: OptimizationConfig | None = None,
 ) -> TrainingResult:
     """The tiny reasoner from scratch on perceived slots and the narrator's words; leaves ``model/vlm``.
 
     A tiny language model has no driving to adapt, so all of it trains; a big one takes LoRA here (stage 2).
+
+    Args:
+        store: Frames with the narrator's texts.
+        slots: Folder of `write_slots`.
+        model: Model directory with its perception.
+        config: How the words are learned.
+        model_id: Name of what is made.
+        on_step: Told of every step of the words.
+        seed: Of the weights.
+        cache: Where untrained language models are kept.
+        stop_after: Seconds after which to stop.
+        decision: How the token door learns the decisions before (`decision_task`); None leaves that out.
     """
     torch.manual_seed(seed)
     encoder = load_encoder(model / "perception")
@@ -134,6 +149,9 @@ def train_language(
     module = LanguageModule(vlm)
     task = LanguageTask(module, store, slots, lively=True)
     facts = {"stage": 2, "frames": len(task), "encoder": encoder.encoder_hash}
+    if decision is not None:
+        unspoken = DecisionTask(DecisionModule(vlm.projector), task)
+        train(unspoken, decision, model / "run-decision", facts=facts, stop_after=stop_after)
     result = train(task, config, model / "run-language", facts=facts, on_step=on_step, stop_after=stop_after)
     save_vlm(model / "vlm", vlm, model_id, encoder.encoder_hash)
     return result

@@ -21,6 +21,7 @@ class SlotConfig:
     summaries: int = parameter(4, "Slots that read all scene queries by attention.", minimum=1, maximum=32)
     cameras: int = parameter(6, "Camera slots; the rig's further cameras are left out.", minimum=1, maximum=16)
     width: int = parameter(256, "Channels inside the projector.", minimum=16, maximum=4096)
+    layers: int = parameter(2, "Layers in which the slots read one another.", minimum=1, maximum=16)
 
     def __post_init__(self) -> None:
         validate(self, "slots")

@@ -14,8 +14,10 @@ def _mlp(inputs: int, width: int) -> nn.Sequential:
 
 
 class TokenProjector(nn.Module):
-    """An MLP a kind of slot; the summaries first read all scene queries by one attention.
+    """An MLP a kind of slot; the summaries read all scene queries by one attention, then all slots one another.
 
+    What a scene asks for lies between slots: a lead is slow for this ego, a line is near for this speed. Here that is
+    learned from many scenes at the price of few tokens (`vadv2_training.decision_task`), before a sentence is.
     The output is normalised and scaled to the size of the model's own word embeddings, so that slots and words enter
     its first layer alike.
 
@@ -38,6 +40,8 @@ class TokenProjector(nn.Module):
         self.summary = _mlp(width, width)
         self.cameras = _mlp(config.image_channels + 3, width)
         self.place = nn.Parameter(torch.randn(config.count, width) * 0.02)
+        layer = nn.TransformerEncoderLayer(width, 4, 2 * width, dropout=0.1, batch_first=True, norm_first=True)
+        self.mix = nn.TransformerEncoder(layer, config.layers, enable_nested_tensor=False)
         self.norm = nn.LayerNorm(width)
         self.out = nn.Linear(width, hidden)
         self.scale = nn.Parameter(torch.tensor(float(scale)))
@@ -55,6 +59,6 @@ class TokenProjector(nn.Module):
             self.summary(readers + read),
             self.cameras(torch.cat([batch.cameras, batch.rays], dim=-1)),
         ]
-        projected = self.out(self.norm(torch.cat(parts, dim=1) + self.place))
+        projected = self.out(self.norm(self.mix(torch.cat(parts, dim=1) + self.place)))
         rms = projected.pow(2).mean(-1, keepdim=True).clamp_min(1e-12).sqrt()
         return projected / rms * self.scale  # type: ignore[no-any-return]
