@@ -173,7 +173,7 @@ def embed_store(store: FrameStore, slots: Path, model: Path, out: Path, on_step:
             with torch.no_grad():
                 for start in range(at, at + count, 16):
                     tokens, text = task.batch(torch.arange(start, min(start + 16, at + count)))
-                    rows.append(loaded.model(tokens, text).embedding)
+                    rows.append(loaded.model.embed(tokens, text))
             save_file({"embedding": torch.cat(rows).half()}, path)
         at += count
         on_step(shard + 1, {})

@@ -99,7 +99,9 @@ def test_padding_changes_no_loss(directory):
         alone = model(token_batch([scene_slots(tokens[1], model.slots)]), text)
         padded_tokens, padded = batch(model)
         both = model(padded_tokens, padded)
+        short = model.embed(padded_tokens, padded)
     torch.testing.assert_close(both.embedding[1], alone.embedding[0], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(both.embedding, short, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(both.flag_logits[1], alone.flag_logits[0], atol=1e-5, rtol=1e-4)
 
 

@@ -111,14 +111,21 @@ class VlmModel(nn.Module):
         places = (ids == self.language.image_token_id)[..., None]
         return embeds.masked_scatter(places, projected)  # type: ignore[no-any-return]
 
+    def _hidden(self, ids: torch.Tensor, mask: torch.Tensor, tokens: TokenBatch) -> torch.Tensor:
+        embeds = self.embed_inputs(ids, tokens)
+        positions = torch.arange(embeds.shape[1], device=embeds.device)[None].expand(len(embeds), -1)
+        out = self.language.decoder(inputs_embeds=embeds, attention_mask=mask, position_ids=positions, use_cache=False)
+        return out.last_hidden_state  # type: ignore[no-any-return]
+
+    def embed(self, tokens: TokenBatch, text: TextBatch) -> torch.Tensor:
+        """Reasoning embeddings (batch, hidden) alone: what follows them is not read, and costs nothing."""
+        end = int(text.reason.max()) + 1
+        hidden = self._hidden(text.ids[:, :end], text.mask[:, :end], tokens)
+        return normalise(hidden[torch.arange(len(hidden), device=hidden.device), text.reason])
+
     def forward(self, tokens: TokenBatch, text: TextBatch) -> VlmOutput:
         """Teacher-forced pass over whole sequences; every loss part of stage 2 and 3."""
-        embeds = self.embed_inputs(text.ids, tokens)
-        positions = torch.arange(embeds.shape[1], device=embeds.device)[None].expand(len(embeds), -1)
-        out = self.language.decoder(
-            inputs_embeds=embeds, attention_mask=text.mask, position_ids=positions, use_cache=False
-        )
-        hidden = out.last_hidden_state
+        hidden = self._hidden(text.ids, text.mask, tokens)
         learned = text.labels[:, 1:] != IGNORED
         each = functional.cross_entropy(
             self.language.logits(hidden[:, :-1][learned]), text.labels[:, 1:][learned], reduction="none"
