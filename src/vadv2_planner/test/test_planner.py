@@ -86,7 +86,8 @@ def test_the_chosen_mode_is_the_most_confident_that_is_valid(tokens, command):
 def test_when_every_mode_is_bad_the_plan_is_withheld_with_its_reason(tokens, command):
     config = PlannerConfig()
     strict = replace(
-        config, validator=replace(config.validator, max_deceleration=0.5, max_acceleration=0.5, max_jerk=0.5)
+        config,
+        validator=replace(config.validator, follow=False, max_deceleration=0.5, max_acceleration=0.5, max_jerk=0.5),
     )
     out = make_planner(None, strict).plan(tokens, tokens.ego, command, None, None)
     assert out.chosen is None
@@ -97,7 +98,7 @@ def test_when_every_mode_is_bad_the_plan_is_withheld_with_its_reason(tokens, com
 
 def test_live_parameters_take_effect_and_failures_are_counted(tokens, command):
     planner = make_planner(None, PlannerConfig())
-    bounds = replace(planner.config.validator, max_speed_deviation=0.1, max_deviation=0.1, max_jerk=0.5)
+    bounds = replace(planner.config.validator, follow=False, max_speed_deviation=0.1, max_deviation=0.1, max_jerk=0.5)
     planner.configure(replace(planner.config, max_reasoning_age=0.1, validator=bounds))
     out = planner.plan(tokens, tokens.ego, command, None, embedding(tokens.stamp - 500_000_000))
     assert out.chosen is None

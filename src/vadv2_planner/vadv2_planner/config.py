@@ -93,6 +93,11 @@ class ValidatorConfig:
     """Bounds of a plan that may be driven. Geometry and steering limits come from the vehicle."""
 
     enabled: bool = parameter(True, "Withhold plans outside these bounds.")
+    follow: bool = parameter(
+        True,
+        "Drive a plan that asks for too much turning, speeding up or braking as the vehicle can follow it.",
+        live=True,
+    )
     min_points: int = parameter(20, "Fewest points of a plan.", minimum=2, maximum=80)
     interval_tolerance: float = parameter(
         0.01, "Largest deviation of a time step from 0.1 s.", unit="s", minimum=0.0, maximum=0.1, live=True

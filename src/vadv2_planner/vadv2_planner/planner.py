@@ -17,6 +17,7 @@ from vadv2_core.taxonomy import DrivingAction
 from vadv2_core.tokens import SceneTokens
 from vadv2_core.trajectory import Trajectory, TrajectoryCandidates
 from vadv2_planner.config import PlannerConfig
+from vadv2_planner.following import BOUNDED, bounds_of, followed
 from vadv2_planner.motion import motion_from_positions
 from vadv2_planner.rescoring import Rescorer
 from vadv2_planner.validator import Validator
@@ -89,7 +90,11 @@ class Planner:
 
     A frame's plan depends on that frame and the config; on the last plan through the validator's jump check alone, and
     on the frame before through the rescorer alone.
-    The chosen mode is the most confident one that perception does not speak against and the validator accepts.
+    The chosen mode is the most confident one that perception does not speak against and the validator accepts, as it is
+    or as the vehicle would follow it; its points are then those of following.
+
+    Attributes:
+        followed: How many chosen futures were so since the start.
     """
 
     def __init__(self, proposer: Proposer, config: PlannerConfig) -> None:
@@ -98,6 +103,7 @@ class Planner:
         self._validator = Validator(config.validator, config.vehicle)
         self._rescorer = Rescorer(config.rescoring, config.vehicle)
         self._last: Trajectory | None = None
+        self.followed = 0
 
     @property
     def model_id(self) -> str:
@@ -225,6 +231,20 @@ class Planner:
         # Any two frames and any two config seeds give unrelated noise; 63 bits, for torch and numpy alike.
         return int(np.random.SeedSequence([self.config.seed, stamp % 2**63]).generate_state(1, np.uint64)[0] >> 1)
 
+    def _drivable(self, points: Array, ego: EgoState, stamp: Stamp) -> tuple[Array | None, str]:
+        """A future that the validator accepts, as it is or as the vehicle would follow it; None and why not."""
+        bounds = self.config.validator
+        ok, why = self._validator.check(points, ego, self._last, ego.pose, stamp)
+        if ok or not bounds.follow:
+            return points if ok else None, why
+        if any(name not in BOUNDED for name, _ in self._validator.failures(points, ego, self._last, ego.pose, stamp)):
+            return None, why
+        driven, aside = followed(points, ego, bounds_of(bounds, self.config.vehicle))
+        ok, _ = self._validator.check(driven, ego, self._last, ego.pose, stamp, count=False)
+        ok = ok and aside <= bounds.max_deviation
+        self.followed += ok
+        return driven if ok else None, why
+
     def _choose(
         self,
         proposal: Proposal,
@@ -246,8 +266,9 @@ class Planner:
         for mode in self._rescorer.order(confidences, objections):
             why = "a point is not finite"
             if finite[mode]:
-                ok, why = self._validator.check(points[mode], ego, self._last, ego.pose, stamp)
-                if ok:
+                drivable, why = self._drivable(points[mode], ego, stamp)
+                if drivable is not None:
+                    points[mode] = drivable
                     chosen = int(mode)
                     break
             reason = reason or f"every mode withheld; the most confident: {why}"

@@ -133,7 +133,7 @@ class PlannerNode(WorkerNode[PlannerNodeConfig, SceneTokens]):
         plan = self._last
         if plan is None:
             return
-        health.values.update(sampler=plan.sampler, steps=plan.steps)
+        health.values.update(sampler=plan.sampler, steps=plan.steps, followed=self._planner.followed)
         health.values.update({f"age.{name}_s": age for name, age in plan.ages.items()})
         if plan.chosen is None:
             health.note(Level.WARN, f"plan withheld: {plan.reason}")

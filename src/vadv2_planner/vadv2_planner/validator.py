@@ -56,6 +56,8 @@ class Validator:
         origin_pose: Pose2,
         now: Stamp,
         stamp: Stamp | None = None,
+        *,
+        count: bool = True,
     ) -> tuple[bool, str]:
         """Check one trajectory; the first check that fails names itself.
 
@@ -66,16 +68,30 @@ class Validator:
             origin_pose: base_link in odom at the plan's stamp.
             now: When the plan is to be used.
             stamp: Of the plan's frame; ``now`` where left out.
+            count: Whether a failure is counted.
 
         Returns:
             Whether it may be driven, and why not in words: ``"curvature: 0.41 1/m, allowed 0.25"``.
         """
-        if not self.config.enabled:
+        found = next(self.failures(points, ego, previous, origin_pose, now, stamp), None)
+        if found is None:
             return True, ""
-        for name, reason in self._failures(points, ego, previous, origin_pose, now, now if stamp is None else stamp):
-            self.counts[name] += 1
-            return False, f"{name}: {reason}"
-        return True, ""
+        name, reason = found
+        self.counts[name] += count
+        return False, f"{name}: {reason}"
+
+    def failures(
+        self,
+        points: Array,
+        ego: EgoState,
+        previous: Trajectory | None,
+        origin_pose: Pose2,
+        now: Stamp,
+        stamp: Stamp | None = None,
+    ) -> Iterator[tuple[str, str]]:
+        """Every check that fails, by name, and why; arguments as in `check`."""
+        if self.config.enabled:
+            yield from self._failures(points, ego, previous, origin_pose, now, now if stamp is None else stamp)
 
     def _failures(
         self, points: Array, ego: EgoState, previous: Trajectory | None, origin: Pose2, now: Stamp, stamp: Stamp

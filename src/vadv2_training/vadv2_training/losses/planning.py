@@ -29,8 +29,8 @@ STRIDE = 5
 class PlanningLossConfig:
     """Weights; 0 leaves a term out.
 
-    DiffusionDrive's own are 10 (focal) and 8 (L1). With its 10 the scores of the twenty futures stayed flat here, and the
-    ego stood (docs/training.md); these are the weights of the planner that is measured there.
+    DiffusionDrive's own are 10 (focal) and 8 (L1). With its 10 the scores of the twenty futures stayed flat here, and
+    the ego stood (docs/training.md); these are the weights of the planner that is measured there.
     """
 
     focal: float = parameter(100.0, "Focal classification of the nearest anchor.", minimum=0.0, maximum=1000.0)
