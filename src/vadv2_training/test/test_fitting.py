@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import recorded_fixtures as fixtures
 import torch
+from safetensors.torch import save_file
 from torch.utils.tensorboard import SummaryWriter
 
 from vadv2_core.checkpoint import load_checkpoint
@@ -24,12 +25,14 @@ from vadv2_planner.registry import load_network
 from vadv2_training.adapter_stage import AdapterConfig, train_adapter
 from vadv2_training.curves import draw_curves, read_curves, smoothed
 from vadv2_training.frame_store import FrameStore
+from vadv2_training.losses import PlanningLossConfig
 from vadv2_training.optimization import OptimizationConfig
+from vadv2_training.planner_task import PlannerModule
 from vadv2_training.recorded.drivelm import drivelm_drives
 from vadv2_training.recorded.drives import write_recorded_drive
 from vadv2_training.recorded.fitting import RecordedFit, fit_recorded
 from vadv2_training.recorded.nuscenes import NuScenesTables
-from vadv2_training.stages import perceive_store, slot_config
+from vadv2_training.stages import ReasonedPlannerTask, perceive_store, seen_frames, slot_config
 from vadv2_vlm.language_model import load_language_model
 from vadv2_vlm.lora import has_adapter
 from vadv2_vlm.model import VlmModel
@@ -69,6 +72,28 @@ def test_words_then_embeddings_then_the_planner(whole, tmp_path):
     assert load_checkpoint(made / "vlm", "vlm").model_id == "tuned"
     assert belongings.encoder_hash == load_encoder(made / "perception").encoder_hash
     assert load_vlm(made / "vlm").encoder_hash == belongings.encoder_hash
+
+
+def test_a_shard_without_embeddings_is_driven_without_reasoning(whole, tmp_path):
+    folder, _ = whole
+    shutil.copytree(folder / "store", tmp_path / "store")
+    (name,) = FrameStore(tmp_path / "store", 1).names
+    for suffix in (".safetensors", ".json"):
+        shutil.copy(tmp_path / "store" / (name + suffix), tmp_path / "store" / ("z" + name + suffix))
+    store = FrameStore(tmp_path / "store", 1)
+    encoder = load_encoder(folder / "model" / "perception")
+    planner = load_network(folder / "model" / "planner")[1]
+    seen = seen_frames(store, encoder, tmp_path / "seen")
+    module = PlannerModule(planner, PlanningLossConfig(), VehicleConfig())
+    with pytest.raises(InputError, match="holds no embeddings"):
+        ReasonedPlannerTask(module, seen, tmp_path)
+    count = store.count(0)
+    save_file({"embedding": torch.ones(count, 256).half()}, tmp_path / f"{name}.safetensors")
+    rows = ReasonedPlannerTask(module, seen, tmp_path).batch(torch.arange(2 * count))
+    assert rows["reasoning_valid"][:, 0].tolist() == [1.0] * count + [0.0] * count
+    assert rows["reasoning"][:count].min() == 1.0 and rows["reasoning"][count:].abs().max() == 0.0
+    assert module._inputs(rows).reasoning_valid.shape == (2 * count, 1)
+    assert torch.isfinite(module(rows)["total"])
 
 
 def test_a_big_models_adapter_is_trained_and_nothing_else(whole, tmp_path):
@@ -113,6 +138,7 @@ from pathlib import Path
 sys.path.insert(0, {here!r})
 from test_fitting import STEPS
 from vadv2_training.frame_store import FrameStore
+from vadv2_training.losses import PlanningLossConfig
 from vadv2_training.recorded.fitting import fine_tune
 folder, out = Path({folder!r}), Path({out!r})
 fine_tune(FrameStore(folder / "store", 2), folder / "model", out, STEPS, "two", perception=True)

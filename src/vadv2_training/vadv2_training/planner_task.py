@@ -153,7 +153,7 @@ class PlannerModule(nn.Module):
         return PlannerBatch(
             **said,
             reasoning=rows["ego"].new_zeros(count, channels) if told is None else told,
-            reasoning_valid=nothing if told is None else torch.ones_like(nothing),
+            reasoning_valid=rows.get("reasoning_valid", nothing),
             reasoning_age=rows.get("reasoning_age", nothing),
         )
 

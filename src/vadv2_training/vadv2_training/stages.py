@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from vadv2_core.errors import InputError
 from vadv2_core.vehicle import VehicleConfig
 from vadv2_perception.checkpoints import LoadedEncoder, load_encoder, save_encoder
 from vadv2_perception.configuration import ARCHITECTURES as ENCODERS
@@ -179,8 +180,8 @@ def embed_store(store: FrameStore, slots: Path, model: Path, out: Path, on_step:
         on_step(shard + 1, {})
 
 
-def _embeddings_of(store: FrameStore, folder: Path) -> list[torch.Tensor]:
-    return [load_file(folder / f"{name}.safetensors")["embedding"] for name in store.names]
+def _embedding_of(folder: Path, name: str) -> torch.Tensor:
+    return load_file(folder / f"{name}.safetensors")["embedding"]
 
 
 def _as_it_arrives(stored: torch.Tensor, frame: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -197,7 +198,7 @@ class ReasonedDrivingTask(DrivingTask):
 
     def __init__(self, module: DrivingModule, store: FrameStore, embeddings: Path) -> None:
         super().__init__(module, store)
-        self._embeddings = _embeddings_of(store, embeddings)
+        self._embeddings = [_embedding_of(embeddings, name) for name in store.names]
 
     def batch(self, indices: torch.Tensor) -> dict[str, torch.Tensor]:
         """The windows of these indices, each frame with an embedding of its own past."""
@@ -213,19 +214,31 @@ class ReasonedDrivingTask(DrivingTask):
 
 
 class ReasonedPlannerTask(PlannerTask):
-    """Single frames with the reasoner's embeddings, likewise."""
+    """Single frames with the reasoner's embeddings, likewise; a shard without any is driven without reasoning."""
 
     def __init__(self, module: PlannerModule, seen: SeenStore, embeddings: Path) -> None:
         super().__init__(module, seen)
         self._places = seen.rows
-        self._embeddings = _embeddings_of(seen.frames, embeddings)
+        names = seen.frames.names
+        self._embeddings = [_embedding_of(embeddings, n) if (embeddings / f"{n}.safetensors").exists() else None
+                            for n in names]  # fmt: skip
+        known = [stored for stored in self._embeddings if stored is not None]
+        if not known:
+            raise InputError("holds no embeddings", str(embeddings), "those of `embed_store`")
+        self._nothing = torch.zeros(known[0].shape[1])
 
     def batch(self, indices: torch.Tensor) -> dict[str, torch.Tensor]:
         """The frames of these indices, each with an embedding of its own past."""
         places = [self._places[int(index)] for index in indices]
-        told = [_as_it_arrives(self._embeddings[shard], frame) for shard, frame, _ in places]
-        reasoning, age = (torch.stack(part) for part in zip(*told, strict=True))
-        return {**super().batch(indices), "reasoning": reasoning, "reasoning_age": age}
+        told = [self._told(shard, frame) for shard, frame, _ in places]
+        reasoning, age, valid = (torch.stack(part) for part in zip(*told, strict=True))
+        return {**super().batch(indices), "reasoning": reasoning, "reasoning_age": age, "reasoning_valid": valid}
+
+    def _told(self, shard: int, frame: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        stored = self._embeddings[shard]
+        if stored is None:
+            return self._nothing, torch.zeros(1), torch.zeros(1)
+        return *_as_it_arrives(stored, frame), torch.ones(1)
 
 
 def _fit_planner(
