@@ -13,10 +13,12 @@ from vadv2_training.liveliness import (
     PRESSING_TIMES,
     RARE_AHEAD,
     RARE_TIMES,
+    STARTING_TIMES,
     lively_rows,
     lively_windows,
     pressing,
     runs_into,
+    starting,
     staying,
 )
 
@@ -101,6 +103,17 @@ def test_frames_in_which_going_on_would_hit_somebody_come_more_often(tmp_path):
     counts = np.bincount([frame for _, frame, _ in rows], minlength=len(speeds))
     assert presses.any() and set(counts[presses]) == {PRESSING_TIMES}
     assert set(counts[~presses]) <= {0, 1}
+
+
+def test_frames_at_rest_from_which_it_starts_come_more_often(tmp_path):
+    speeds = np.array([5.0] * 20 + [0.0] * 40 + [5.0] * 20)
+    store = store_of(tmp_path, speeds)
+    starts = starting(store, 0)
+    assert np.flatnonzero(starts).tolist() == np.flatnonzero((speeds == 0.0) & ~staying(store, 0)).tolist()
+    assert 4 <= starts.sum() <= 6 and np.flatnonzero(starts).max() == 59
+    rows = lively_rows(store, tuple((0, i, i) for i in range(len(speeds))), VEHICLE)
+    counts = np.bincount([frame for _, frame, _ in rows], minlength=len(speeds))
+    assert set(counts[starts]) == {STARTING_TIMES} and set(counts[~starts]) <= {0, 1}
 
 
 def test_a_future_that_ends_in_somebody_is_not_learned(tmp_path):

@@ -32,6 +32,9 @@ PRESSING_KNOTS = 8
 """Half seconds within which it would: 4 s."""
 PRESSING_TIMES = 3
 """A planner sees the frames in which it would this often."""
+STARTING_TIMES = 3
+"""Likewise those in which it starts: of six frames at rest one is a start, and a start missed is missed again 0.2 s
+later. That it starts at red is the rescorer's to prevent (`vadv2_planner.rescoring`)."""
 RARE_TIMES = 3
 """Perception sees the windows with something rare on the way this often."""
 RARE_AHEAD, RARE_ASIDE = 25.0, 4.0
@@ -43,13 +46,24 @@ _SPEED_SCALE = 10.0
 _SOON = 29
 
 
-def staying(store: FrameStore, shard: int) -> NDArray[np.bool_]:
-    """(frames,) whether the ego stands and will for 3 s, or until the drive ends."""
+def _stands_and_goes(store: FrameStore, shard: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(frames,) whether the ego stands, and whether it is known to move within 3 s."""
     rows = store.read(Window(shard, 0, store.count(shard)), ("ego", "future", "future_known"))
     known = rows["future_known"][:, _SOON].numpy() > 0
     moved = rows["future"][:, _SOON, :2].norm(dim=-1).numpy() > STAYING
-    stands = rows["ego"][:, 0].numpy() * _SPEED_SCALE < STANDING_SPEED
-    return np.asarray(stands & ~(known & moved))
+    return rows["ego"][:, 0].numpy() * _SPEED_SCALE < STANDING_SPEED, np.asarray(known & moved)
+
+
+def staying(store: FrameStore, shard: int) -> NDArray[np.bool_]:
+    """(frames,) whether the ego stands and will for 3 s, or until the drive ends."""
+    stands, goes = _stands_and_goes(store, shard)
+    return np.asarray(stands & ~goes)
+
+
+def starting(store: FrameStore, shard: int) -> NDArray[np.bool_]:
+    """(frames,) whether the ego stands and will not for long: the moment that is lost by going on standing."""
+    stands, goes = _stands_and_goes(store, shard)
+    return np.asarray(stands & goes)
 
 
 def worth_using(store: FrameStore, shard: int, every: int = KEEP_EVERY) -> NDArray[np.bool_]:
@@ -125,12 +139,14 @@ def lively_rows(
 ) -> tuple[tuple[int, int, int], ...]:
     """Likewise single frames for a planner: (shard, frame, place) of a `SeenStore`.
 
-    A pressing one comes `PRESSING_TIMES` times, one whose future runs into somebody never.
+    A pressing one comes `PRESSING_TIMES` times, a starting one `STARTING_TIMES` times, one whose future runs into
+    somebody never.
     """
     times = [
         worth_using(store, s, PLANNER_KEEPS_EVERY)
         * ~runs_into(store, s, vehicle)
         * np.where(pressing(store, s, vehicle), PRESSING_TIMES, 1)
+        * np.where(starting(store, s), STARTING_TIMES, 1)
         for s in range(len(store.names))
     ]
     return tuple(row for row in rows for _ in range(times[row[0]][row[1]]))
