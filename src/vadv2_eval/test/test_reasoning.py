@@ -67,6 +67,15 @@ def test_meta_actions_of_driven_paths(speeds, yaw, side, expected):
     assert driven_action(t, poses, v) == expected
 
 
+def test_a_bend_beyond_four_seconds_is_no_turn_now():
+    t = np.arange(0.0, 8.01, 0.1)
+    yaw = np.where(t > 4.0, 0.2 * (t - 4.0), 0.0)
+    steps = np.stack([np.cos(yaw), np.sin(yaw)], -1) * 0.8
+    poses = np.column_stack([np.concatenate([[[0.0, 0.0]], np.cumsum(steps[:-1], axis=0)]), yaw])
+    assert driven_action(t, poses, np.full_like(t, 8.0)) == (LongitudinalAction.KEEP, LateralAction.STRAIGHT)
+    assert driven_action(t[:41], poses[40:], np.full(41, 8.0))[1] is LateralAction.LEFT_TURN
+
+
 def test_what_a_trace_argues_for_is_its_last_parsed_action():
     keep = say(ActionStatement(LongitudinalAction.KEEP, LateralAction.STRAIGHT))
     stop = say(ActionStatement(LongitudinalAction.STOP, LateralAction.STRAIGHT))

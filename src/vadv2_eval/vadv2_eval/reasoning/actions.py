@@ -10,7 +10,9 @@ from vadv2_core.language.statements import ActionStatement, DecisionStatement
 from vadv2_core.taxonomy import LateralAction, LongitudinalAction
 
 HORIZON = 3.0
-"""s that a meta-action speaks of."""
+"""s that a longitudinal meta-action speaks of (Senna)."""
+LATERAL_HORIZON = 4.0
+"""s that a lateral one does; a plan of 8 s bends with the road beyond what anybody would call a turn now."""
 SPEED_CHANGE = 3.0
 """m/s, Senna's threshold between keeping and changing speed."""
 STOP_SPEED = 2.0
@@ -39,6 +41,7 @@ def driven_action(times: ArrayLike, poses: ArrayLike, speeds: ArrayLike) -> Acti
         longitudinal = LongitudinalAction.KEEP
     else:
         longitudinal = LongitudinalAction.ACCELERATE if change > 0.0 else LongitudinalAction.DECELERATE
+    p = p[: int(np.searchsorted(t, LATERAL_HORIZON + 1e-9))]
     yaw = float(np.unwrap(np.concatenate([[0.0], p[:, 2]]))[-1])
     side = float(p[-1, 1] - 0.5 * p[-1, 0] * np.tan(np.clip(yaw, -1.0, 1.0)))
     if yaw > TURN:
