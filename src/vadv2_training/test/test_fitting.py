@@ -19,15 +19,18 @@ from torch.utils.tensorboard import SummaryWriter
 
 from vadv2_core.checkpoint import load_checkpoint
 from vadv2_core.errors import InputError
+from vadv2_core.language.commands import paraphrases
+from vadv2_core.taxonomy import DrivingAction
 from vadv2_core.vehicle import VehicleConfig
 from vadv2_perception.checkpoints import load_encoder
 from vadv2_planner.registry import load_network
+from vadv2_planner.text import command_ids
 from vadv2_training.adapter_stage import AdapterConfig, train_adapter
 from vadv2_training.curves import draw_curves, read_curves, smoothed
 from vadv2_training.frame_store import FrameStore
 from vadv2_training.losses import PlanningLossConfig
 from vadv2_training.optimization import OptimizationConfig
-from vadv2_training.planner_task import PlannerModule
+from vadv2_training.planner_task import PlannerModule, PlannerTask
 from vadv2_training.recorded.drivelm import drivelm_drives
 from vadv2_training.recorded.drives import write_recorded_drive
 from vadv2_training.recorded.fitting import RecordedFit, fit_recorded
@@ -94,6 +97,23 @@ def test_a_shard_without_embeddings_is_driven_without_reasoning(whole, tmp_path)
     assert rows["reasoning"][:count].min() == 1.0 and rows["reasoning"][count:].abs().max() == 0.0
     assert module._inputs(rows).reasoning_valid.shape == (2 * count, 1)
     assert torch.isfinite(module(rows)["total"])
+
+
+def test_a_share_of_the_samples_is_told_in_words_alone(whole, tmp_path):
+    folder, _ = whole
+    store = FrameStore(folder / "store", 1)
+    seen = seen_frames(store, load_encoder(folder / "model" / "perception"), tmp_path / "seen")
+    module = PlannerModule(load_network(folder / "model" / "planner")[1], PlanningLossConfig(), VehicleConfig())
+    all_ = torch.arange(store.count(0))
+    told = PlannerTask(module, seen).batch(all_)
+    alone = PlannerTask(module, seen, words_alone=1.0).batch(all_)
+    known = told["action"] != int(DrivingAction.UNKNOWN)
+    assert known.any() and (alone["action"] == int(DrivingAction.UNKNOWN)).all()
+    assert alone["route_valid"][known].abs().max() == 0.0 and alone["route"][known].abs().max() == 0.0
+    said = {tuple(command_ids(text).tolist()) for a in list(DrivingAction)[1:] for text in paraphrases(a, "train")}
+    assert all(tuple(row.tolist()) in said for row in alone["text"][known])
+    unchanged = set(told) - {"action", "text", "route", "route_valid"}
+    assert all(torch.equal(told[key], alone[key]) for key in unchanged)
 
 
 def test_a_big_models_adapter_is_trained_and_nothing_else(whole, tmp_path):

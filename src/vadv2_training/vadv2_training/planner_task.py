@@ -19,10 +19,13 @@ from torch import Tensor, nn
 
 from vadv2_core.errors import InputError
 from vadv2_core.files import write_bytes_atomic
+from vadv2_core.language.commands import command_text
+from vadv2_core.taxonomy import DrivingAction
 from vadv2_core.vehicle import VehicleConfig
 from vadv2_perception.model import SceneModel
 from vadv2_planner.batch import PlannerBatch
 from vadv2_planner.networks import PlannerNetwork
+from vadv2_planner.text import command_ids
 from vadv2_training.driving_module import (
     PLAN_KEYS,
     PLANNER_TARGET_KEYS,
@@ -36,6 +39,9 @@ from vadv2_training.losses import PlannerTargets, PlanningLossConfig, planning_l
 SEEN_NAMES = ("tokens", "projection", "camera_valid", "queries", "aux")
 """Fields of `PlannerBatch` that perception fills."""
 _CHUNK = 12
+WORDS_ALONE = 0.15
+"""Share of the samples that are told what to do in words alone, without action and route: a planner that has always had
+either never learns to read (docs/training.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +135,20 @@ def _seen(model: SceneModel, store: FrameStore, shard: int, wanted: list[int], p
     return {name: np.concatenate(values) for name, values in parts.items()}
 
 
+def in_words_alone(row: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The sample with its action said in other words, the action itself unknown and no route; drawn by torch's seed."""
+    action = DrivingAction(int(row["action"]))
+    if action is DrivingAction.UNKNOWN:
+        return row
+    text = command_text(action, 0.0, np.random.default_rng(int(torch.randint(2**31, ()))))
+    return row | {
+        "action": torch.zeros_like(row["action"]),
+        "text": torch.from_numpy(command_ids(text)).to(row["text"].dtype),
+        "route": torch.zeros_like(row["route"]),
+        "route_valid": torch.zeros_like(row["route_valid"]),
+    }
+
+
 class PlannerModule(nn.Module):
     """A planner with its losses, on what perception said before; with a reasoning where the rows hold one."""
 
@@ -164,16 +184,18 @@ class PlannerTask:
     Args:
         module: What is fitted.
         seen: Frames with what perception says of them.
+        words_alone: Share of the samples that are given by `in_words_alone`.
 
     Raises:
         InputError: for no frame.
     """
 
-    def __init__(self, module: PlannerModule, seen: SeenStore) -> None:
+    def __init__(self, module: PlannerModule, seen: SeenStore, *, words_alone: float = 0.0) -> None:
         if not seen.rows:
             raise InputError("holds no frames", str(seen.frames.directory), "a store filled by `vadv2 train`")
         self.module: nn.Module = module
         self._seen = seen
+        self._words_alone = words_alone
 
     def __len__(self) -> int:
         return len(self._seen.rows)
@@ -190,4 +212,5 @@ class PlannerTask:
             said = {name: source.get_slice(name)[place].float() for name in SEEN_NAMES}
         keys = tuple(dict.fromkeys((*PLAN_KEYS, *PLANNER_TARGET_KEYS)))
         known = store.read(Window(shard, frame, 1), keys)
-        return said | {key: value[0] for key, value in known.items()}
+        row = said | {key: value[0] for key, value in known.items()}
+        return in_words_alone(row) if self._words_alone and float(torch.rand(())) < self._words_alone else row

@@ -27,7 +27,7 @@ from vadv2_training.losses import STAGES, PlanningLossConfig, QueryLossConfig, t
 from vadv2_training.novelty_calibration import calibrate_novelty
 from vadv2_training.optimization import OptimizationConfig
 from vadv2_training.perceived_frames import write_slots
-from vadv2_training.planner_task import PlannerModule, PlannerTask, SeenStore, perceive_frames
+from vadv2_training.planner_task import WORDS_ALONE, PlannerModule, PlannerTask, SeenStore, perceive_frames
 from vadv2_training.trainer import TrainingResult, train
 from vadv2_vlm.config import SlotConfig
 from vadv2_vlm.language_model import load_language_model
@@ -216,8 +216,8 @@ class ReasonedDrivingTask(DrivingTask):
 class ReasonedPlannerTask(PlannerTask):
     """Single frames with the reasoner's embeddings, likewise; a shard without any is driven without reasoning."""
 
-    def __init__(self, module: PlannerModule, seen: SeenStore, embeddings: Path) -> None:
-        super().__init__(module, seen)
+    def __init__(self, module: PlannerModule, seen: SeenStore, embeddings: Path, *, words_alone: float = 0.0) -> None:
+        super().__init__(module, seen, words_alone=words_alone)
         self._places = seen.rows
         names = seen.frames.names
         self._embeddings = [_embedding_of(embeddings, n) if (embeddings / f"{n}.safetensors").exists() else None
@@ -275,7 +275,7 @@ def train_planning(
     module = PlannerModule(planner, PlanningLossConfig(), VehicleConfig())
     frames = _lively_frames(store, encoder, seen)
     facts = {"stage": "planning", "frames": len(frames.rows), "encoder": encoder.encoder_hash}
-    task = PlannerTask(module, frames)
+    task = PlannerTask(module, frames, words_alone=WORDS_ALONE)
     result = _fit_planner(task, module, model, f"run-planning-{round_}", config, facts, on_step, stop_after)
     save_planner(model / "planner", name, planner, model_id, Belongings(encoder_hash=encoder.encoder_hash))
     return result
@@ -308,7 +308,7 @@ def train_joint(
     module = PlannerModule(planner, PlanningLossConfig(), VehicleConfig())
     frames = _lively_frames(store, encoder, seen)
     facts = {"stage": 3, "frames": len(frames.rows), "encoder": encoder.encoder_hash, "vlm": reasoner.model_id}
-    task = ReasonedPlannerTask(module, frames, embeddings)
+    task = ReasonedPlannerTask(module, frames, embeddings, words_alone=WORDS_ALONE)
     result = _fit_planner(task, module, model, "run-joint", config, facts, on_step, stop_after)
     belongings = Belongings(encoder.encoder_hash, reasoner.model_id)
     save_planner(model / "planner", name, planner, model_id, belongings)
