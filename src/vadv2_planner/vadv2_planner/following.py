@@ -20,16 +20,6 @@ from vadv2_core.vehicle import VehicleConfig
 from vadv2_planner.config import ValidatorConfig
 from vadv2_planner.motion import motion_from_positions
 
-BOUNDED = (
-    "curvature",
-    "lateral_acceleration",
-    "lateral_jerk",
-    "longitudinal_acceleration",
-    "longitudinal_jerk",
-    "steering",
-    "steering_rate",
-)
-"""Checks of the validator that following can mend."""
 _DT = 1.0 / PLAN_RATE_HZ
 _MARGIN = 0.95
 """Share of every bound that is used: the validator reads differences of positions."""

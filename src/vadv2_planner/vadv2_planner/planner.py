@@ -17,10 +17,10 @@ from vadv2_core.taxonomy import DrivingAction
 from vadv2_core.tokens import SceneTokens
 from vadv2_core.trajectory import Trajectory, TrajectoryCandidates
 from vadv2_planner.config import PlannerConfig
-from vadv2_planner.following import BOUNDED, bounds_of, followed
+from vadv2_planner.following import bounds_of, followed
 from vadv2_planner.motion import motion_from_positions
 from vadv2_planner.rescoring import Rescorer
-from vadv2_planner.validator import Validator
+from vadv2_planner.validator import DYNAMIC_CHECKS, Validator
 
 MAX_GAP = 1.0
 """s; a longer gap between frames, or time going back, forgets the last plan."""
@@ -233,17 +233,24 @@ class Planner:
 
     def _drivable(self, points: Array, ego: EgoState, stamp: Stamp) -> tuple[Array | None, str]:
         """A future that the validator accepts, as it is or as the vehicle would follow it; None and why not."""
-        bounds = self.config.validator
-        ok, why = self._validator.check(points, ego, self._last, ego.pose, stamp)
-        if ok or not bounds.follow:
-            return points if ok else None, why
-        if any(name not in BOUNDED for name, _ in self._validator.failures(points, ego, self._last, ego.pose, stamp)):
+        bounds, validator = self.config.validator, self._validator
+
+        def failures(of: Array) -> list[tuple[str, str]]:
+            return list(validator.failures(of, ego, self._last, ego.pose, stamp))
+
+        found = failures(points)
+        if not found:
+            return points, ""
+        name, reason = found[0]
+        validator.counts[name] += 1
+        why = f"{name}: {reason}"
+        if not bounds.follow or any(failed not in DYNAMIC_CHECKS for failed, _ in found):
             return None, why
         driven, aside = followed(points, ego, bounds_of(bounds, self.config.vehicle))
-        ok, _ = self._validator.check(driven, ego, self._last, ego.pose, stamp, count=False)
-        ok = ok and aside <= bounds.max_deviation
-        self.followed += ok
-        return driven if ok else None, why
+        if aside > bounds.max_deviation or failures(driven):
+            return None, why
+        self.followed += 1
+        return driven, ""
 
     def _choose(
         self,

@@ -16,11 +16,7 @@ from vadv2_planner.config import ValidatorConfig
 MOVING = 1.0
 """m/s; curvature and steering of slower points mean nothing."""
 
-CHECKS = (
-    "finite",
-    "length",
-    "time_spacing",
-    "space_spacing",
+DYNAMIC_CHECKS = (
     "curvature",
     "lateral_acceleration",
     "lateral_jerk",
@@ -28,6 +24,14 @@ CHECKS = (
     "longitudinal_jerk",
     "steering",
     "steering_rate",
+)
+"""What a plan asks too much of: a vehicle that follows it stays within its limits (`vadv2_planner.following`)."""
+CHECKS = (
+    "finite",
+    "length",
+    "time_spacing",
+    "space_spacing",
+    *DYNAMIC_CHECKS,
     "deviation",
     "jump",
     "forward_length",
@@ -56,8 +60,6 @@ class Validator:
         origin_pose: Pose2,
         now: Stamp,
         stamp: Stamp | None = None,
-        *,
-        count: bool = True,
     ) -> tuple[bool, str]:
         """Check one trajectory; the first check that fails names itself.
 
@@ -68,7 +70,6 @@ class Validator:
             origin_pose: base_link in odom at the plan's stamp.
             now: When the plan is to be used.
             stamp: Of the plan's frame; ``now`` where left out.
-            count: Whether a failure is counted.
 
         Returns:
             Whether it may be driven, and why not in words: ``"curvature: 0.41 1/m, allowed 0.25"``.
@@ -77,7 +78,7 @@ class Validator:
         if found is None:
             return True, ""
         name, reason = found
-        self.counts[name] += count
+        self.counts[name] += 1
         return False, f"{name}: {reason}"
 
     def failures(
@@ -89,7 +90,7 @@ class Validator:
         now: Stamp,
         stamp: Stamp | None = None,
     ) -> Iterator[tuple[str, str]]:
-        """Every check that fails, by name, and why; arguments as in `check`."""
+        """Every check that fails, by name, and why, uncounted; arguments as in `check`."""
         if self.config.enabled:
             yield from self._failures(points, ego, previous, origin_pose, now, now if stamp is None else stamp)
 

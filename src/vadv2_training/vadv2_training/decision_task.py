@@ -1,8 +1,7 @@
 """Before the reasoner speaks, its token door learns what a scene asks for: the decision and the rare cases, unspoken.
 
-A sequence of words costs a hundred times what its slots do, and five of its words are the decision. Here only the slots
-run, so that minutes show the door as many scenes as hours of words would; the language model then has to find words for
-what a slot holds.
+A sequence of words costs many times what its slots do, and few of its words are the decision. Here only the slots run,
+so that the door sees far more scenes in the same time; the language model then has to find words for what a slot holds.
 """
 
 from __future__ import annotations

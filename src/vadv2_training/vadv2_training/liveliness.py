@@ -33,8 +33,8 @@ PRESSING_KNOTS = 8
 PRESSING_TIMES = 3
 """A planner sees the frames in which it would this often."""
 STARTING_TIMES = 3
-"""Likewise those in which it starts: of six frames at rest one is a start, and a start missed is missed again 0.2 s
-later. That it starts at red is the rescorer's to prevent (`vadv2_planner.rescoring`)."""
+"""Likewise those in which it starts: few frames at rest are starts, and a start missed is missed again 0.2 s later.
+That it starts at red is the rescorer's to prevent (`vadv2_planner.rescoring`)."""
 RARE_TIMES = 3
 """Perception sees the windows with something rare on the way this often."""
 RARE_AHEAD, RARE_ASIDE = 25.0, 4.0

@@ -117,7 +117,7 @@ def make_model(
         config = seeded(recipe.language)
         train_language(
             store(), slots, model, config, model_id, told("language", config.steps), recipe.seed,
-            decision=seeded(recipe.decision),
+            decision=seeded(recipe.decision), on_decision=told("decision", recipe.decision.steps),
         )  # fmt: skip
 
     def run_embed() -> None:

@@ -125,6 +125,7 @@ def train_language(
     stop_after: float | None = None,
     *,
     decision: OptimizationConfig | None = None,
+    on_decision: OnStep | None = None,
 ) -> TrainingResult:
     """The tiny reasoner from scratch on perceived slots and the narrator's words; leaves ``model/vlm``.
 
@@ -141,6 +142,7 @@ def train_language(
         cache: Where untrained language models are kept.
         stop_after: Seconds after which to stop.
         decision: How the token door learns the decisions before (`decision_task`); None leaves that out.
+        on_decision: Told of every step of that.
     """
     torch.manual_seed(seed)
     encoder = load_encoder(model / "perception")
@@ -152,7 +154,12 @@ def train_language(
     facts = {"stage": 2, "frames": len(task), "encoder": encoder.encoder_hash}
     if decision is not None:
         unspoken = DecisionTask(DecisionModule(vlm.projector), task)
-        train(unspoken, decision, model / "run-decision", facts=facts, stop_after=stop_after)
+        door = train(
+            unspoken, decision, model / "run-decision", facts=facts, on_step=on_decision, stop_after=stop_after
+        )
+        if door.steps < decision.steps:
+            # Stopped on the way: words learned from a half-made door would not be those of a run that was not stopped.
+            return door
     result = train(task, config, model / "run-language", facts=facts, on_step=on_step, stop_after=stop_after)
     save_vlm(model / "vlm", vlm, model_id, encoder.encoder_hash)
     return result

@@ -17,8 +17,8 @@ from vadv2_vlm.language_model import LanguageModel
 from vadv2_vlm.model import IGNORED, TextBatch, flag_query_ids
 
 DECISION_WEIGHT = 5.0
-"""What a word of action and cause counts beside one of a sentence: they are five words in a hundred, and all that
-follows argues for them."""
+"""What a word of action and cause counts beside one of a sentence: they are few, and all that follows argues for
+them."""
 
 
 @dataclass(frozen=True, slots=True)
