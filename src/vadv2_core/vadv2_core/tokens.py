@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from vadv2_core.ego import EgoState
 from vadv2_core.geometry import Array
 from vadv2_core.stamps import Stamp
+from vadv2_core.taxonomy import EdgeCaseFlag, SignalState, Weather
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,20 @@ class SceneMap:
     relevant: NDArray[np.float32]
 
 
+AHEAD_VECTORS = {"signal": len(SignalState), "weather": len(Weather), "flags": len(EdgeCaseFlag)}
+"""Length by name of those parts of `SceneAhead` that are vectors; the others are single numbers."""
+
+
+def _first_of(size: int) -> NDArray[np.float32]:
+    """(size,) probabilities that are all on the first."""
+    row = np.zeros(size, dtype=np.float32)
+    row[0] = 1.0
+    return row
+
+
 @dataclass(frozen=True, slots=True)
 class SceneAhead:
-    """What the query of the whole scene says of the way ahead.
+    """What the query of the whole scene says of the way ahead, and of what it drives into.
 
     Attributes:
         signal: (6,) float32 probability of each `SignalState` of the next signal on the way; the first is "none seen".
@@ -65,6 +77,9 @@ class SceneAhead:
         lead_confidence: In [0, 1], that a vehicle is ahead on the way.
         lead_gap: m from the front bumper to it.
         lead_speed: m/s along the way.
+        weather: (6,) float32 probability of each `Weather`; all on the first, day, where nothing is said of it: a
+            `Scene` that does not tell is by day, and the taxonomy has no word for not knowing.
+        flags: (10,) float32 in [0, 1] each, probability that the `EdgeCaseFlag` of that index holds.
     """
 
     signal: NDArray[np.float32]
@@ -73,11 +88,13 @@ class SceneAhead:
     lead_confidence: float
     lead_gap: float
     lead_speed: float
+    weather: NDArray[np.float32] = field(default_factory=lambda: _first_of(len(Weather)))
+    flags: NDArray[np.float32] = field(default_factory=lambda: np.zeros(len(EdgeCaseFlag), dtype=np.float32))
 
 
 def nothing_ahead() -> SceneAhead:
-    """A scene that nothing is said of."""
-    return SceneAhead(np.array([1, 0, 0, 0, 0, 0], dtype=np.float32), 0.0, 0.0, 0.0, 0.0, 0.0)
+    """A scene that nothing is said of: no signal, line or vehicle, by day, no flag."""
+    return SceneAhead(_first_of(len(SignalState)), 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)

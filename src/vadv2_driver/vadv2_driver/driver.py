@@ -15,9 +15,11 @@ from vadv2_control import Controller
 from vadv2_core.camera import CameraFrame
 from vadv2_core.command import DrivingCommand, Route
 from vadv2_core.ego import EgoState
+from vadv2_core.meta_action import planned_action
 from vadv2_core.reasoning import Reasoning, ReasoningEmbedding
 from vadv2_core.stamps import Stamp, seconds_between
 from vadv2_core.tokens import SceneTokens
+from vadv2_core.trajectory import Trajectory
 from vadv2_driver.configuration import DriverConfig
 from vadv2_driver.output import DriverOutput, system_model_id
 from vadv2_perception import SceneEncoder
@@ -44,6 +46,7 @@ class Driver:
         self.planner = make_planner(config.directory("planner"), config.planner)
         self.controller = Controller(config.control, config.vehicle)
         self._past: deque[Reasoning] = deque(maxlen=max(config.vlm.past_traces, 1))
+        self._plan: Trajectory | None = None
         self._last: Stamp | None = None
         self._frames = 0
 
@@ -64,6 +67,7 @@ class Driver:
         self.planner.reset()
         self.controller.reset()
         self._past.clear()
+        self._plan = None
         self._last = None
         self._frames = 0
 
@@ -109,6 +113,7 @@ class Driver:
         candidates = self._timed(
             timings, "planner", lambda: self.planner.plan(tokens, ego, command, route, embedding, rationale)
         )
+        self._plan = candidates.trajectory() or self._plan
         action, status = self._timed(timings, "control", lambda: self.controller.step(candidates, ego, stamp))
         status = replace(status, timings={**status.timings, **timings})
         return DriverOutput(stamp, tokens, embedding, reasoning, candidates, action, status, timings)
@@ -129,7 +134,8 @@ class Driver:
         due = bool(every) and self._frames % every == 0 if reason is None else reason
         if not due:
             return embedding, None
-        reasoning = self.reasoner.reason(tokens, command, tuple(self._past))
+        planned = planned_action(self._plan, tokens.stamp, tokens.ego.speed)
+        reasoning = self.reasoner.reason(tokens, command, tuple(self._past), planned=planned)
         self._past.append(reasoning)
         return embedding, reasoning
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save
 
 from vadv2_core.ego import EgoState
 from vadv2_core.errors import InputError
@@ -79,7 +81,11 @@ def tokens() -> SceneTokens:
         aux=np.zeros((4, 8), np.float16), ego=EgoState(7, Pose2(1, 2, 0.3), (5.0, 0.0), (0.1, 0.0), 0.0),
         k=eye[:, :3, :3].copy(), t_base_camera=eye, camera_stamps=np.full(2, 7, np.int64),
         t_anchor_camera_time=eye[:, :3, :3].copy(), camera_valid=np.array([True, False]), novelty=0.25,
-        encoder_hash="abc", model_id="m", ahead=SceneAhead(rng.random(6).astype(np.float32), 0.9, 7.5, 0.25, 30.0, 4.5),
+        encoder_hash="abc", model_id="m",
+        ahead=SceneAhead(
+            rng.random(6).astype(np.float32), 0.9, 7.5, 0.25, 30.0, 4.5, rng.random(6).astype(np.float32),
+            rng.random(10).astype(np.float32),
+        ),
     )  # fmt: skip
 
 
@@ -98,6 +104,26 @@ def test_tokens_come_back_as_they_were(tmp_path):
     (tmp_path / "bad.safetensors").write_bytes(b"nothing")
     with pytest.raises(InputError, match="not a scene's tokens"):
         load_tokens(tmp_path / "bad.safetensors", made.ego)
+
+
+@pytest.mark.parametrize(
+    ("name", "kept", "says"),
+    [("ahead.weather", None, "ahead.weather"), ("ahead.flags", None, "ahead.flags"), ("ahead.flags", 9, "size 9")],
+)
+def test_tokens_that_say_less_than_today_are_refused_in_one_line(name, kept, says, tmp_path):
+    """Files written before weather and flags were told, or with fewer flags, are not read as if nothing was said."""
+    path, made = tmp_path / "t.safetensors", tokens()
+    save_tokens(path, made, (frozenset(), frozenset()))
+    with safe_open(path, framework="numpy") as file:
+        head = file.metadata()
+        arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+    whole = arrays.pop(name)
+    if kept is not None:
+        arrays[name] = whole[:kept]
+    path.write_bytes(save(arrays, metadata=head))
+    with pytest.raises(InputError, match=f"not a scene's tokens: .*{says}.*a new --out") as refused:
+        load_tokens(path, made.ego)
+    assert "\n" not in str(refused.value)
 
 
 def test_differences_are_paired_and_say_how_sure_they_are():

@@ -14,8 +14,10 @@ from vadv2_core.camera import CameraFrame, CameraRig
 from vadv2_core.ego import EgoState
 from vadv2_core.errors import InputError
 from vadv2_core.geometry import Pose2
-from vadv2_core.tokens import SceneTokens
+from vadv2_core.taxonomy import EdgeCaseFlag, Weather
+from vadv2_core.tokens import SceneTokens, nothing_ahead
 from vadv2_perception import PerceptionConfig, SceneEncoder
+from vadv2_perception.answers import ahead_in_words
 from vadv2_perception.checkpoints import load_encoder, save_encoder
 from vadv2_perception.configuration import EncoderModelConfig
 from vadv2_perception.model import SceneModel
@@ -53,8 +55,36 @@ def test_what_comes_out(encoder: SceneEncoder, make_frame: Frames, make_ego: Ego
     assert out.novelty == 0.0
     for value in (out.tokens, out.queries, out.aux, out.objects.boxes, out.map.points):
         assert np.isfinite(value.astype(np.float32)).all()
+    assert out.ahead.weather.shape == (len(Weather),) and out.ahead.flags.shape == (len(EdgeCaseFlag),)
+    assert out.ahead.weather.dtype == out.ahead.flags.dtype == np.float32
+    assert out.ahead.weather.sum() == pytest.approx(1.0, abs=1e-6)
     camera = frame.rig.cameras[0].scaled(96, 64)
     np.testing.assert_allclose(out.k[0][:2, 2], (camera.k[:2, 2] + 0.5) / 16 - 0.5)
+
+
+def test_the_scene_says_its_weather_and_its_flags() -> None:
+    """One weather of many, but any number of flags; each probability at the index of its word."""
+    weather, flags = np.zeros(len(Weather), np.float32), np.full(len(EdgeCaseFlag), -200.0, np.float32)
+    weather[Weather.FOG] = np.log(5.0)
+    flags[[EdgeCaseFlag.CUT_IN, EdgeCaseFlag.LOW_VISIBILITY, EdgeCaseFlag.CAMERA_FAULT]] = 200.0, np.log(3.0), 0.0
+    signal, stop, lead = np.zeros(6, np.float32), np.zeros(2, np.float32), np.zeros(3, np.float32)
+    said = ahead_in_words(
+        {
+            "scene_signal": signal,
+            "scene_stop": stop,
+            "scene_lead": lead,
+            "scene_weather": weather,
+            "scene_flags": flags,
+        }
+    )
+    others = np.delete(said.weather, Weather.FOG)
+    assert said.weather[Weather.FOG] == pytest.approx(0.5) and others == pytest.approx(np.full(len(Weather) - 1, 0.1))
+    expected = np.zeros(len(EdgeCaseFlag))
+    expected[[EdgeCaseFlag.CUT_IN, EdgeCaseFlag.LOW_VISIBILITY, EdgeCaseFlag.CAMERA_FAULT]] = 1.0, 0.75, 0.5
+    assert said.flags == pytest.approx(expected) and said.flags.dtype == said.weather.dtype == np.float32
+    nothing = nothing_ahead()
+    assert nothing.weather.shape == said.weather.shape and nothing.flags.shape == said.flags.shape
+    assert nothing.weather.argmax() == Weather.DAY and nothing.weather.sum() == 1.0 and not nothing.flags.any()
 
 
 def test_the_same_frames_give_the_same_tokens(
@@ -176,6 +206,8 @@ def test_backends_agree(
         correlation = np.corrcoef(a.tokens.astype(np.float64).ravel(), b.tokens.astype(np.float64).ravel())[0, 1]
         assert correlation > 0.999
         np.testing.assert_allclose(np.sort(a.objects.confidence), np.sort(b.objects.confidence), atol=0.1 * tolerance)
+        np.testing.assert_allclose(a.ahead.weather, b.ahead.weather, atol=0.1 * tolerance)
+        np.testing.assert_allclose(a.ahead.flags, b.ahead.flags, atol=0.1 * tolerance)
         assert a.encoder_hash == b.encoder_hash
 
 

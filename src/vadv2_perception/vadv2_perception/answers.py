@@ -74,7 +74,9 @@ def map_in_words(answers: Mapping[str, NDArray[Any]]) -> tuple[SceneMap, NDArray
 
 
 def ahead_in_words(answers: Mapping[str, NDArray[Any]]) -> SceneAhead:
-    """What the query of the whole scene says of the way ahead; distances are not negative but for a line just passed.
+    """What the query of the whole scene says of the way ahead, the weather and the edge cases.
+
+    Distances are not negative but for a line just passed.
 
     Args:
         answers: `QueryAnswers` of one frame, by name, without the batch axis.
@@ -87,4 +89,7 @@ def ahead_in_words(answers: Mapping[str, NDArray[Any]]) -> SceneAhead:
         lead_confidence=float(sigmoid(lead[0])),
         lead_gap=max(10.0 * float(lead[1]), 0.0),
         lead_speed=10.0 * float(lead[2]),
+        weather=softmax(answers["scene_weather"]),
+        # More than one may hold at once, or none: each is a question of its own.
+        flags=sigmoid(answers["scene_flags"]),
     )

@@ -9,30 +9,11 @@ from torch import Tensor, nn
 
 from vadv2_core.taxonomy import DrivingAction
 from vadv2_planner.batch import EGO_FEATURES, ROUTE_DISTANCES, ROUTE_FEATURES, PlannerBatch
+from vadv2_planner.command_reader import CommandReader, TextEncoder
 from vadv2_planner.config import ModelConfig
-from vadv2_planner.layers import Attention
-from vadv2_planner.text import TEXT_LENGTH, VOCABULARY
 
 ROUTE_TOKENS = 4
 """The route is read in this many pieces."""
-
-
-class TextEncoder(nn.Module):
-    """Token ids to features: embedding, position, one block of self-attention."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.embed = nn.Embedding(VOCABULARY, width)
-        self.position = nn.Parameter(0.02 * torch.randn(TEXT_LENGTH, width))
-        self.attention = Attention(width, width, heads, 0.0)
-        self.norm = nn.LayerNorm(width)
-
-    def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Ids (b, TEXT_LENGTH) to features (b, TEXT_LENGTH, width) and mask (b, TEXT_LENGTH), 0 at padding."""
-        mask = (ids > 0).to(self.position.dtype)
-        x = self.embed(ids) + self.position
-        x = self.norm(x + self.attention(x, self.attention.remember(x, mask)))
-        return x, mask
 
 
 class ContextTokens(NamedTuple):
@@ -43,12 +24,14 @@ class ContextTokens(NamedTuple):
         mask: (b, s) 0 at padding.
         seen_ego: (b, 1) 0 where ego state and ego tokens are hidden.
         on_route: (b, 1) 0 where there is no route, or it is hidden.
+        asked: (b, len(DrivingAction)) `CommandReader.asked`.
     """
 
     tokens: Tensor
     mask: Tensor
     seen_ego: Tensor
     on_route: Tensor
+    asked: Tensor
 
 
 def _mlp(inputs: int, width: int) -> nn.Sequential:
@@ -73,6 +56,7 @@ class Context(nn.Module):
         self.distance = nn.Linear(1, width)
         self.command_norm = nn.LayerNorm(width)
         self.text = TextEncoder(width, config.heads)
+        self.command_reader = CommandReader(width, config.heads)
         self.route = _mlp(len(ROUTE_DISTANCES) // ROUTE_TOKENS * ROUTE_FEATURES, width)
         self.route_position = nn.Parameter(0.02 * torch.randn(ROUTE_TOKENS, width))
         self.null_route = nn.Parameter(0.02 * torch.randn(ROUTE_TOKENS, width))
@@ -104,7 +88,8 @@ class Context(nn.Module):
         seen = self._kept(shown, self.config.ego_dropout).unsqueeze(-1)
         ego = seen * self.ego(batch.ego).unsqueeze(1) + (1.0 - seen) * self.null_ego
         aux = seen * self.aux(batch.aux)
-        command = self.command_norm(self.action(batch.action) + self.distance(batch.distance)).unsqueeze(1)
+        asked = self.command_reader.asked(batch.action, batch.text)
+        command = self.command_norm(asked @ self.action.weight + self.distance(batch.distance)).unsqueeze(1)
         words, word_mask = self.text(batch.text)
         pieces = batch.route.reshape(b, ROUTE_TOKENS, -1)
         on_route = self._kept(batch.route_valid, self.config.route_dropout).unsqueeze(-1)
@@ -118,4 +103,4 @@ class Context(nn.Module):
         one = torch.ones(b, 1, device=tokens.device, dtype=word_mask.dtype)
         before, after = one.expand(-1, 2 + aux.shape[1]), one.expand(-1, ROUTE_TOKENS + 1)
         mask = torch.cat([before, word_mask, after], dim=1)
-        return ContextTokens(tokens, mask, seen.squeeze(-1), on_route.squeeze(-1))
+        return ContextTokens(tokens, mask, seen.squeeze(-1), on_route.squeeze(-1), asked)

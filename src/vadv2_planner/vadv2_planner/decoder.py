@@ -92,7 +92,7 @@ class Denoiser(nn.Module):
         layers = tuple(layer.remember(queries, context.tokens, context.mask) for layer in self._layers())
         guide = None
         if self.guidance is not None:
-            guide = self.guidance.begin(batch, scene, context.seen_ego, context.on_route)
+            guide = self.guidance.begin(batch, scene, context.seen_ego, context.on_route, context.asked)
         return SceneMemory(maps, layers, guide)
 
     def _layers(self) -> list[DecoderLayer]:

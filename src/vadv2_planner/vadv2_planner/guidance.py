@@ -82,7 +82,7 @@ class Guidance(nn.Module):
         self.relation = nn.Linear(RELATIONS * knots + 1, 2 * width)
         self.related = nn.Sequential(nn.GELU(), nn.Linear(2 * width, width))
 
-    def begin(self, batch: PlannerBatch, scene: Tensor, seen_ego: Tensor, on_route: Tensor) -> Guide:
+    def begin(self, batch: PlannerBatch, scene: Tensor, seen_ego: Tensor, on_route: Tensor, asked: Tensor) -> Guide:
         """The guide of a batch.
 
         Args:
@@ -90,10 +90,11 @@ class Guidance(nn.Module):
             scene: (b, query_channels) the query of the whole scene.
             seen_ego: (b, 1) 0 where the ego state is hidden.
             on_route: (b, 1) 0 where the route is.
+            asked: (b, len(DrivingAction)) how much each action is asked for.
         """
         route = batch.route * on_route.unsqueeze(-1)
         known = [seen_ego * batch.ego, seen_ego, batch.distance, route.flatten(1), on_route, scene]
-        start = self.present(torch.cat(known, dim=-1)) + self.action(batch.action)
+        start = self.present(torch.cat(known, dim=-1)) + asked @ self.action.weight
         return Guide(start, route, on_route, self.facts(scene))
 
     def forward(self, points: Tensor, guide: Guide) -> Tensor:

@@ -102,7 +102,8 @@ class Vocabulary(PlannerNetwork):
         """Probabilities of the whole vocabulary: waypoints (b, 4096, knots, 2) as they are, logits (b, 4096)."""
         del generator
         b, n, _, w, _ = batch.tokens.shape
-        context, mask, _, _ = self.context(batch)
+        told = self.context(batch)
+        context, mask = told.tokens, told.mask
         columns = [(i * w // self.POOLED, -(-(i + 1) * w // self.POOLED)) for i in range(self.POOLED)]
         pooled = torch.stack([batch.tokens[:, :, :, first:end].mean((2, 3)) for first, end in columns], dim=2)
         views = self.image(pooled) + self.view[:, :n].unsqueeze(2)

@@ -94,6 +94,8 @@ def test_every_message_field_is_commented() -> None:
         (lambda m: m.k.pop(), "SceneTokens.k: 53 values"),
         (lambda m: setattr(m.tokens, "shape", [7]), "SceneTokens.tokens: 144 values"),
         (lambda m: m.objects.boxes.pop(), "SceneTokens.objects: 24 values"),
+        (lambda m: m.ahead.weather.pop(), "SceneTokens.ahead.weather: 5 values"),
+        (lambda m: m.ahead.flags.append(0.5), "SceneTokens.ahead.flags: 11 values"),
     ],
 )
 def test_torn_tokens_are_named(change, says: str) -> None:

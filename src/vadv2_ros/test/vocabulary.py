@@ -75,7 +75,11 @@ def tokens(rng: np.random.Generator, n: int = 5, m: int = 3) -> SceneTokens:
         novelty=float(rng.random()),
         encoder_hash="ab12",
         model_id="tiny-1-untrained",
-        ahead=SceneAhead(rng.random(6).astype(np.float32), *rng.random(5).tolist()),
+        ahead=SceneAhead(
+            rng.random(6).astype(np.float32),
+            *rng.random(5).tolist(),
+            *(rng.random(n).astype(np.float32) for n in (6, 10)),
+        ),
     )
 
 

@@ -20,8 +20,8 @@ from vadv2_core.errors import InputError
 from vadv2_core.geometry import Pose2
 from vadv2_core.obstacles import Obstacles
 from vadv2_core.reasoning import Reasoning, ReasoningEmbedding
-from vadv2_core.taxonomy import Cause, DrivingAction, LateralAction, LongitudinalAction, SignalState
-from vadv2_core.tokens import SceneAhead, SceneMap, SceneObjects, SceneTokens
+from vadv2_core.taxonomy import Cause, DrivingAction, LateralAction, LongitudinalAction
+from vadv2_core.tokens import AHEAD_VECTORS, SceneAhead, SceneMap, SceneObjects, SceneTokens
 from vadv2_core.trajectory import Trajectory, TrajectoryCandidates
 from vadv2_ros.fields import ODOM_FRAME, enum_value, flat, header, shaped, stamp_from_time, time_from_stamp
 
@@ -176,13 +176,18 @@ def _map_from_message(message: Any) -> SceneMap:
 
 
 def _ahead_to_message(ahead: SceneAhead) -> Any:
-    numbers = {name: float(getattr(ahead, name)) for name in SceneAhead.__slots__ if name != "signal"}
-    return messages.SceneAhead(signal=flat(ahead.signal, np.float32), **numbers)
+    vectors = {name: flat(getattr(ahead, name), np.float32) for name in AHEAD_VECTORS}
+    numbers = {name: float(getattr(ahead, name)) for name in SceneAhead.__slots__ if name not in AHEAD_VECTORS}
+    return messages.SceneAhead(**vectors, **numbers)
 
 
 def _ahead_from_message(message: Any) -> SceneAhead:
-    numbers = {name: float(getattr(message, name)) for name in SceneAhead.__slots__ if name != "signal"}
-    return SceneAhead(shaped(message.signal, np.float32, (len(SignalState),), "SceneTokens.ahead.signal"), **numbers)
+    parts: dict[str, Any] = {
+        name: shaped(getattr(message, name), np.float32, (size,), f"SceneTokens.ahead.{name}")
+        for name, size in AHEAD_VECTORS.items()
+    }
+    parts |= {name: float(getattr(message, name)) for name in SceneAhead.__slots__ if name not in AHEAD_VECTORS}
+    return SceneAhead(**parts)
 
 
 def scene_tokens_to_message(tokens: SceneTokens) -> Any:

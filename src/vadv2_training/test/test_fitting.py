@@ -95,7 +95,7 @@ def test_a_shard_without_embeddings_is_driven_without_reasoning(whole, tmp_path)
     rows = ReasonedPlannerTask(module, seen, tmp_path).batch(torch.arange(2 * count))
     assert rows["reasoning_valid"][:, 0].tolist() == [1.0] * count + [0.0] * count
     assert rows["reasoning"][:count].min() == 1.0 and rows["reasoning"][count:].abs().max() == 0.0
-    assert module._inputs(rows).reasoning_valid.shape == (2 * count, 1)
+    assert module.inputs(rows).reasoning_valid.shape == (2 * count, 1)
     assert torch.isfinite(module(rows)["total"])
 
 

@@ -13,11 +13,15 @@ from vadv2_core.decision import Decision
 from vadv2_core.ego import EgoState
 from vadv2_core.language.commands import command_text
 from vadv2_core.language.sentences import in_usual_words
+from vadv2_core.meta_action import MetaAction
 from vadv2_core.taxonomy import Cause, DrivingAction, LateralAction, LongitudinalAction
 from vadv2_training.frame_store import FrameStore, Window
 from vadv2_training.liveliness import worth_using
 from vadv2_training.perceived_frames import ego_states, read_slots
+from vadv2_training.planned_frames import read_planned
+from vadv2_vlm.grounding import held_to
 from vadv2_vlm.model import TextBatch, VlmModel, stack_texts
+from vadv2_vlm.perceived import perceived
 from vadv2_vlm.samples import ReasoningTruth, training_text
 from vadv2_vlm.slots import SceneSlots, TokenBatch, token_batch
 
@@ -25,9 +29,9 @@ PAST_INTENTS = 2
 """Earlier intents a sample may be conditioned on."""
 PAST_SPACING = 1.0
 """Seconds between reasonings on the road; a past that is nearer would be copied instead of looking."""
-VARIED, REPHRASED = 0.1, 0.5
-"""Shares of samples in the narrator's varied words (a small model learns facts faster in usual ones), and of samples
-whose command is given in other words alone, its action unknown."""
+VARIED, REPHRASED, PLANNED = 0.1, 0.5, 0.7
+"""Shares of samples in the narrator's varied words (a small model learns facts faster in usual ones), of samples whose
+command is given in other words alone, its action unknown, and of those that are told the plan in force."""
 
 
 class LanguageModule(nn.Module):
@@ -46,7 +50,11 @@ class LanguageModule(nn.Module):
 
 
 def truth_of(
-    said: dict[str, Any], decision: tuple[int, int, int], ego: EgoState, past: tuple[str, ...]
+    said: dict[str, Any],
+    decision: tuple[int, int, int],
+    ego: EgoState,
+    past: tuple[str, ...],
+    planned: MetaAction | None = None,
 ) -> ReasoningTruth:
     """What there is to learn of a frame.
 
@@ -56,15 +64,21 @@ def truth_of(
     known = said["grounded"] and all(decision)
     made = Decision(LongitudinalAction(decision[0]), LateralAction(decision[1]), Cause(decision[2])) if known else None
     return ReasoningTruth(
-        command, ego, made, tuple(said["flags"]), said["intent"] if known else "", said["scene"], said["trace"], past
-    )
+        command, ego, made, tuple(said["flags"]), said["intent"] if known else "", said["scene"], said["trace"], past,
+        planned,
+    )  # fmt: skip
 
 
-def worded(said: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
-    """The narrator's texts as a sample learns them: mostly in usual words, the command often in other words alone."""
+def worded(said: dict[str, Any], draw: np.random.Generator, slots: SceneSlots) -> dict[str, Any]:
+    """The narrator's texts as a sample learns them.
+
+    Mostly in usual words and held to what the slots bear out; the command often in other words alone.
+    """
     out = dict(said)
     if draw.random() >= VARIED:
-        out |= {part: in_usual_words(said[part]) for part in ("intent", "scene", "trace")}
+        seen = perceived(slots)
+        out |= {"intent": in_usual_words(said["intent"])}
+        out |= {part: held_to(said[part], seen) for part in ("scene", "trace")}
     action = DrivingAction(said["action"])
     if draw.random() < REPHRASED and action is not DrivingAction.UNKNOWN:
         out |= {"command": command_text(action, 0.0, draw), "action": int(DrivingAction.UNKNOWN)}
@@ -91,6 +105,7 @@ class LanguageTask:
         store: Frames with the narrator's texts.
         slots: Folder of `write_slots`.
         share: Every so many frames are used (neighbours say the same).
+        planned: Folder of `write_planned`; without one no sample is told a plan.
         lively: Leave out what `vadv2_training.liveliness` does.
 
     Attributes:
@@ -99,7 +114,14 @@ class LanguageTask:
     """
 
     def __init__(
-        self, module: LanguageModule, store: FrameStore, slots: Path, share: int = 1, *, lively: bool = False
+        self,
+        module: LanguageModule,
+        store: FrameStore,
+        slots: Path,
+        share: int = 1,
+        *,
+        planned: Path | None = None,
+        lively: bool = False,
     ) -> None:
         self.module: nn.Module = module
         self._model = module.model
@@ -109,16 +131,18 @@ class LanguageTask:
         for shard, name in enumerate(store.names):
             window = Window(shard, 0, store.count(shard))
             rows = store.read(window, ("stamps", "pose", "aux", "velocity", "acceleration", "decision"))
-            texts, perceived, states = store.texts(window), read_slots(slots, name), ego_states(rows)
+            texts, shown, states = store.texts(window), read_slots(slots, name), ego_states(rows)
+            plans = None if planned is None else read_planned(planned, name)
             used = worth_using(store, shard) if lively else np.ones(window.count, dtype=bool)
             for i in np.flatnonzero(used)[::share].tolist():
                 draw = np.random.default_rng([shard, i])
                 # Half of the samples come without a past, as the first frame of a drive does.
                 past = earlier_intents(texts, rows["stamps"], i) if draw.random() < 0.5 else ()
                 decision = tuple(int(v) for v in rows["decision"][i])
-                said = worded(texts[i], draw)
-                self.slots.append(perceived[i])
-                self.truths.append(truth_of(said, (decision[0], decision[1], decision[2]), states[i], past))
+                said = worded(texts[i], draw, shown[i])
+                plan = plans[i] if plans is not None and draw.random() < PLANNED else None
+                self.slots.append(shown[i])
+                self.truths.append(truth_of(said, (decision[0], decision[1], decision[2]), states[i], past, plan))
 
     def __len__(self) -> int:
         return len(self.slots)

@@ -21,6 +21,7 @@ from vadv2_training.rendering import VariationConfig
 from vadv2_training.stages import (
     embed_store,
     perceive_store,
+    plan_store,
     train_driving,
     train_joint,
     train_language,
@@ -41,7 +42,8 @@ def make_model(
 
     Args:
         recipe: What to do.
-        out: Folder of everything it makes: ``logs``, ``frames``, ``slots``, ``embeddings``, ``model``.
+        out: Folder of everything it makes: ``logs``, ``frames``, ``seen``, ``slots``, ``planned``, ``embeddings``,
+            ``model``.
         progress: Told of every step.
         until: Last step to do.
         rig: The nominal rig.
@@ -50,8 +52,8 @@ def make_model(
         InputError: for a folder made by another recipe, or data that cannot be read.
     """
     journal = Journal(out / "journal.json", recipe)
-    logs, frames, slots, seen, embeddings, model = (
-        out / n for n in ("logs", "frames", "slots", "seen", "embeddings", "model")
+    logs, frames, slots, seen, planned, embeddings, model = (
+        out / n for n in ("logs", "frames", "slots", "seen", "planned", "embeddings", "model")
     )
     model_id = f"{recipe.name}-{recipe.seed}"
     encoder = ARCHITECTURES[recipe.architecture]
@@ -91,7 +93,9 @@ def make_model(
 
     def run_perceive() -> None:
         frames_ = store()
-        perceive_store(frames_, model, slots, told("perceive", len(frames_.names)))
+        total = len(frames_.names)
+        perceive_store(frames_, model, slots, told("perceive", total))
+        plan_store(frames_, seen, model, planned, told("plan", total))
 
     def run_planning() -> None:
         config = seeded(recipe.planning)
@@ -116,7 +120,7 @@ def make_model(
     def run_language() -> None:
         config = seeded(recipe.language)
         train_language(
-            store(), slots, model, config, model_id, told("language", config.steps), recipe.seed,
+            store(), slots, planned, model, config, model_id, told("language", config.steps), recipe.seed,
             decision=seeded(recipe.decision), on_decision=told("decision", recipe.decision.steps),
         )  # fmt: skip
 

@@ -159,13 +159,14 @@ class PlannerModule(nn.Module):
     def forward(self, rows: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Losses by name, ``total`` their sum."""
         with torch.autocast(rows["ego"].device.type, enabled=False):
-            batch = self._inputs(rows)
+            batch = self.inputs(rows)
             targets = PlannerTargets(*(rows[name] for name in PLANNER_TARGET_KEYS))
             extra = (targets.waypoints,) if self.planner.noises_target else ()
             predictions = self.planner(batch, None, *extra)
             return planning_losses(self.planner, predictions, batch, targets, self.losses, self.vehicle)
 
-    def _inputs(self, rows: Mapping[str, Tensor]) -> PlannerBatch:
+    def inputs(self, rows: Mapping[str, Tensor]) -> PlannerBatch:
+        """What the planner reads of the rows."""
         count, channels = len(rows["ego"]), self.planner.config.reasoning_channels
         told = rows.get("reasoning")
         nothing = rows["ego"].new_zeros(count, 1)

@@ -27,6 +27,7 @@ from vadv2_training.losses import STAGES, PlanningLossConfig, QueryLossConfig, t
 from vadv2_training.novelty_calibration import calibrate_novelty
 from vadv2_training.optimization import OptimizationConfig
 from vadv2_training.perceived_frames import write_slots
+from vadv2_training.planned_frames import write_planned
 from vadv2_training.planner_task import WORDS_ALONE, PlannerModule, PlannerTask, SeenStore, perceive_frames
 from vadv2_training.trainer import TrainingResult, train
 from vadv2_vlm.config import SlotConfig
@@ -107,6 +108,14 @@ def perceive_store(store: FrameStore, model: Path, slots: Path, on_step: OnStep)
         on_step(done, {})
 
 
+def plan_store(store: FrameStore, seen: Path, model: Path, planned: Path, on_step: OnStep) -> None:
+    """What the trained planner would do in every cached frame, for the reasoner to explain."""
+    _, planner, _, _ = load_network(model / "planner")
+    module = PlannerModule(planner, PlanningLossConfig(), VehicleConfig())
+    for done in write_planned(module, seen_frames(store, load_encoder(model / "perception"), seen), planned):
+        on_step(done, {})
+
+
 def slot_config(scene: SceneModel) -> SlotConfig:
     """The token door of an encoder's channels."""
     c = scene.config
@@ -116,6 +125,7 @@ def slot_config(scene: SceneModel) -> SlotConfig:
 def train_language(
     store: FrameStore,
     slots: Path,
+    planned: Path,
     model: Path,
     config: OptimizationConfig,
     model_id: str,
@@ -134,6 +144,7 @@ def train_language(
     Args:
         store: Frames with the narrator's texts.
         slots: Folder of `write_slots`.
+        planned: Folder of `write_planned`.
         model: Model directory with its perception.
         config: How the words are learned.
         model_id: Name of what is made.
@@ -150,7 +161,7 @@ def train_language(
     vlm = VlmModel(language, slot_config(encoder.model))
     vlm.train()
     module = LanguageModule(vlm)
-    task = LanguageTask(module, store, slots, lively=True)
+    task = LanguageTask(module, store, slots, planned=planned, lively=True)
     facts = {"stage": 2, "frames": len(task), "encoder": encoder.encoder_hash}
     if decision is not None:
         unspoken = DecisionTask(DecisionModule(vlm.projector), task)

@@ -51,9 +51,9 @@ class VlmConfig:
     )
     past_traces: int = parameter(2, "Own earlier reasonings that a reasoning is conditioned on.", minimum=0, maximum=8)
     sentences: str = parameter(
-        "grammar",
-        "Decode only sentences that can be parsed back, or any words.",
-        choices=("grammar", "free"),
+        "seen",
+        "Decode only what the slots bear out, any sentence that can be parsed back, or any words.",
+        choices=("seen", "grammar", "free"),
     )
     adapter: str = parameter("", "Directory of a LoRA adapter to load over the language model; empty for none.")
     precision: str = parameter(

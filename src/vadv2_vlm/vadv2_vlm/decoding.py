@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import TypeVar
@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 
 from vadv2_core.language import lexicon
-from vadv2_core.language.sentences import templates
+from vadv2_core.language.sentences import say, templates
 from vadv2_core.language.statements import (
     ActionStatement,
     ClearStatement,
@@ -24,14 +24,17 @@ from vadv2_core.language.statements import (
     IntentionStatement,
     ObjectStatement,
     SignalStatement,
+    Statement,
     StopControlStatement,
     WeatherStatement,
 )
-from vadv2_core.taxonomy import Cause, LateralAction, LongitudinalAction
+from vadv2_core.taxonomy import Cause, DrivingAction, EdgeCaseFlag, LateralAction, LongitudinalAction
 from vadv2_vlm import prompt
 from vadv2_vlm.constraint import Trie
+from vadv2_vlm.grounding import argued_statements, seen_statements
 from vadv2_vlm.language_model import Continuation, LanguageModel
-from vadv2_vlm.sentence_grammar import SentenceGrammar
+from vadv2_vlm.perceived import Perceived
+from vadv2_vlm.sentence_grammar import SentenceChoice, SentenceGrammar
 
 V = TypeVar("V")
 
@@ -65,6 +68,15 @@ class Budget:
         return self.spent >= self.tokens or (self.deadline is not None and time.monotonic() >= self.deadline)
 
 
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """What a reasoning stands on: the slots, what was asked, and the edge cases that it said yes to."""
+
+    seen: Perceived
+    command: DrivingAction
+    flags: tuple[EdgeCaseFlag, ...]
+
+
 @dataclass(slots=True)
 class Answer:
     """Decoded parts; see `Reasoning` for their meaning. Texts are by header."""
@@ -95,9 +107,16 @@ class AnswerDecoder:
         self._line_end = language.encode(prompt.LINE_END)[0]
         self._grammar = grammar
         self._intent = lru_cache(maxsize=64)(self._make_intent)
+        self._said = lru_cache(maxsize=4096)(lambda sentence: language.encode(f" {sentence}"))
 
-    def decode(self, state: Continuation, budget: Budget) -> Answer:
-        """Continue a sequence that stands after the flag queries to the whole answer, or as far as the budget goes."""
+    def decode(self, state: Continuation, budget: Budget, grounds: Grounds | None = None) -> Answer:
+        """Continue a sequence that stands after the flag queries to the whole answer, or as far as the budget goes.
+
+        Args:
+            state: The sequence.
+            budget: What it may cost.
+            grounds: Say of the scene only what these bear out; None for any sentence.
+        """
         answer = Answer()
         encode = self._language.encode
         try:
@@ -110,7 +129,7 @@ class AnswerDecoder:
                 said: list[int] = []
                 try:
                     if self._grammar:
-                        self._sentences(state, header, self._grammar_of(header, answer), budget, said)
+                        self._sentences(state, header, self._grammar_of(header, answer, grounds), budget, said)
                     else:
                         self._words(state, header, budget, said)
                 finally:
@@ -147,10 +166,18 @@ class AnswerDecoder:
         fixed = {"longitudinal": longitudinal, "lateral": lateral, "cause": cause}
         return SentenceGrammar(self._language.encode, templates(DecisionStatement), fixed)
 
-    def _grammar_of(self, header: str, answer: Answer) -> SentenceGrammar:
+    def _grammar_of(self, header: str, answer: Answer, grounds: Grounds | None) -> SentenceGrammar | SentenceChoice:
         if header == prompt.INTENT_HEADER:
             return self._intent(answer.longitudinal, answer.lateral, answer.cause)
+        if grounds is not None and header == prompt.SCENE_HEADER:
+            return self._choice(seen_statements(grounds.seen))
+        if grounds is not None:
+            action = answer.longitudinal, answer.lateral
+            return self._choice(argued_statements(grounds.seen, grounds.command, grounds.flags, action))
         return self._scene if header == prompt.SCENE_HEADER else self._trace
+
+    def _choice(self, statements: Iterable[Statement]) -> SentenceChoice:
+        return SentenceChoice(self._said(say(statement)) for statement in statements)
 
     @cached_property
     def _line_ends(self) -> frozenset[int]:
@@ -184,7 +211,12 @@ class AnswerDecoder:
         return value, confidence
 
     def _sentences(
-        self, state: Continuation, header: str, grammar: SentenceGrammar, budget: Budget, said: list[int]
+        self,
+        state: Continuation,
+        header: str,
+        grammar: SentenceGrammar | SentenceChoice,
+        budget: Budget,
+        said: list[int],
     ) -> None:
         pending = list(self._language.encode(header))
         whole: list[tuple[int, ...]] = []

@@ -1,7 +1,8 @@
 """The words around the scene: the prompt before the answer and the fixed frame of the answer itself.
 
-A whole sequence is: user turn (scene slots or images, command, ego) · ``<reason>`` · own earlier intents · flag queries
-· action · cause · intent · scene · trace. Pieces are tokenised one by one and joined, in training as on the road.
+A whole sequence is: user turn (scene slots or images, command, ego) · ``<reason>`` · own earlier intents · the plan in
+force · flag queries · action · cause · intent · scene · trace. Pieces are tokenised one by one and joined, in training
+as on the road.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from collections.abc import Sequence
 
 from vadv2_core.command import DrivingCommand
 from vadv2_core.ego import EgoState
-from vadv2_core.language.lexicon import FLAG
+from vadv2_core.language.lexicon import FLAG, LATERAL_WORD, LONGITUDINAL_WORD
+from vadv2_core.meta_action import MetaAction
 from vadv2_core.taxonomy import DrivingAction, EdgeCaseFlag
 
 REASON_TOKEN = "<reason>"
@@ -18,7 +20,7 @@ REASON_TOKEN = "<reason>"
 FLAG_QUERIES = tuple(f" {FLAG.phrases[flag][0]}?" for flag in EdgeCaseFlag)
 """One a flag, by its value; yes or no is read from the logits after its last token."""
 YES, NO = " yes", " no"
-PAST_HEADER, FLAGS_HEADER = "\nearlier:", "\nflags:"
+PAST_HEADER, PLAN_HEADER, FLAGS_HEADER = "\nearlier:", "\nplan:", "\nflags:"
 ACTION_HEADER, ACTION_COMMA, CAUSE_HEADER = "action:", ",", "cause:"
 INTENT_HEADER, SCENE_HEADER, TRACE_HEADER = "intent:", "scene:", "trace:"
 LINE_END = "\n"
@@ -47,3 +49,14 @@ def past_words(intents: Sequence[str], limit: int) -> str:
     said = [i.strip()[:MAX_PAST_CHARACTERS] for i in intents if i.strip()]
     recent = said[-limit:] if limit else []
     return f"{PAST_HEADER} " + " ".join(recent) if recent else ""
+
+
+def plan_words(planned: MetaAction | None) -> str:
+    """What the ego is about to do; empty for no plan.
+
+    It comes after `REASON_TOKEN`: the words say why, and the embedding, which the planner reads, knows nothing of it,
+    so that no plan is its own reason.
+    """
+    if planned is None or not all(planned):
+        return ""
+    return f"{PLAN_HEADER} {LONGITUDINAL_WORD[planned[0]]}{ACTION_COMMA} {LATERAL_WORD[planned[1]]}"

@@ -16,17 +16,20 @@ from vadv2_core.camera import CameraFrame
 from vadv2_core.command import DrivingCommand
 from vadv2_core.ego import EgoState
 from vadv2_core.errors import InputError
+from vadv2_core.meta_action import MetaAction
 from vadv2_core.reasoning import Reasoning, ReasoningEmbedding
 from vadv2_core.stamps import Stamp
+from vadv2_core.taxonomy import DrivingAction, EdgeCaseFlag
 from vadv2_core.tokens import SceneTokens
 from vadv2_vlm import prompt
 from vadv2_vlm.config import SlotConfig, VlmConfig
-from vadv2_vlm.decoding import AnswerDecoder, Budget
+from vadv2_vlm.decoding import AnswerDecoder, Budget, Grounds
 from vadv2_vlm.language_model import Continuation, load_language_model
 from vadv2_vlm.lora import load_adapter
 from vadv2_vlm.model import VlmModel, flag_query_ids, normalise, yes_log_odds
 from vadv2_vlm.parser import whole_sentences
-from vadv2_vlm.slots import scene_slots, token_batch
+from vadv2_vlm.perceived import SURE, Perceived, perceived
+from vadv2_vlm.slots import SceneSlots, scene_slots, token_batch
 from vadv2_vlm.store import is_checkpoint, load_vlm
 from vadv2_vlm.tiny import untrained_directory
 
@@ -66,7 +69,7 @@ class Reasoner:
                 load_adapter(self.language.model, Path(config.adapter))
             self.model_id = f"vlm-{source.name.removesuffix('-untrained')}-untrained"
         self.language.freeze(config.precision)
-        self.decoder = AnswerDecoder(self.language, grammar=config.sentences == "grammar")
+        self.decoder = AnswerDecoder(self.language, grammar=config.sentences != "free")
         self._flag_ids, self._flag_ends = flag_query_ids(self.language)
 
     @property
@@ -121,6 +124,7 @@ class Reasoner:
         command: DrivingCommand,
         past: Sequence[Reasoning] = (),
         seconds: float | None = None,
+        planned: MetaAction | None = None,
     ) -> Reasoning:
         """The words for one frame.
 
@@ -129,12 +133,17 @@ class Reasoner:
             command: What is asked.
             past: Own earlier reasonings, oldest first; the last few condition this one.
             seconds: Bound on the time it may take; None for none, so that the answer depends on its inputs alone.
+            planned: What the plan in force comes to; None for none.
 
         Raises:
             InputError: as `embed`.
         """
         started = time.monotonic()
-        return self._answer(self.begin(tokens, command), tokens.stamp, past, started, seconds)
+        slots = scene_slots(tokens, self._ready(tokens).slots)
+        state = self._begin(slots, tokens.ego, command)
+        seen = (perceived(slots), command.action) if self._config.sentences == "seen" else None
+        before = (self._past_words(past), prompt.plan_words(planned))
+        return self._answer(state, tokens.stamp, before, self._budget(started, seconds), started, seen)
 
     @torch.inference_mode()
     def embed_frame(self, frame: CameraFrame, ego: EgoState, command: DrivingCommand) -> ReasoningEmbedding:
@@ -152,7 +161,8 @@ class Reasoner:
     ) -> Reasoning:
         """`reason` through the pixel door."""
         started = time.monotonic()
-        return self._answer(self._begin_frame(frame, ego, command), frame.stamp, past, started, seconds)
+        state, budget = self._begin_frame(frame, ego, command), self._budget(started, seconds)
+        return self._answer(state, frame.stamp, (self._past_words(past),), budget, started, None)
 
     def _begin_frame(self, frame: CameraFrame, ego: EgoState, command: DrivingCommand) -> Continuation:
         text = prompt.user_text(command, ego, instructions=not self.language.knows_form)
@@ -164,10 +174,14 @@ class Reasoner:
     @torch.inference_mode()
     def begin(self, tokens: SceneTokens, command: DrivingCommand) -> Continuation:
         """The prefill that `embed` and `reason` share; the sequence then stands on the embedding's token."""
-        model = self._ready(tokens)
-        text = prompt.user_text(command, tokens.ego, instructions=not self.language.knows_form)
+        return self._begin(scene_slots(tokens, self._ready(tokens).slots), tokens.ego, command)
+
+    def _begin(self, slots: SceneSlots, ego: EgoState, command: DrivingCommand) -> Continuation:
+        model = self._model
+        assert model is not None, "called for a model that is ready"
+        text = prompt.user_text(command, ego, instructions=not self.language.knows_form)
         ids = self.language.prompt_ids(text, model.slots.count)
-        batch = token_batch([scene_slots(tokens, model.slots)]).to(self.language.device)
+        batch = token_batch([slots]).to(self.language.device)
         return self.language.begin(model.embed_inputs(torch.tensor([ids], device=self.language.device), batch))
 
     @torch.inference_mode()
@@ -198,15 +212,27 @@ class Reasoner:
             vector = np.zeros_like(vector)
         return ReasoningEmbedding(stamp, vector, self.model_id)
 
+    def _past_words(self, past: Sequence[Reasoning]) -> str:
+        return prompt.past_words([r.intent for r in past], self._config.past_traces)
+
+    def _budget(self, started: float, seconds: float | None) -> Budget:
+        return Budget(self._config.max_tokens, None if seconds is None else started + seconds)
+
     def _answer(
-        self, state: Continuation, stamp: Stamp, past: Sequence[Reasoning], started: float, seconds: float | None
+        self,
+        state: Continuation,
+        stamp: Stamp,
+        before: Sequence[str],
+        budget: Budget,
+        started: float,
+        seen: tuple[Perceived, DrivingAction] | None,
     ) -> Reasoning:
         language = self.language
-        if earlier := prompt.past_words([r.intent for r in past], self._config.past_traces):
-            language.proceed(state, language.encode(earlier))
+        for words in filter(None, before):
+            language.proceed(state, language.encode(words))
         flags = self.flags(state)
-        budget = Budget(self._config.max_tokens, None if seconds is None else started + seconds)
-        answer = self.decoder.decode(state, budget)
+        yes = tuple(flag for flag in EdgeCaseFlag if flags[flag] >= SURE)
+        answer = self.decoder.decode(state, budget, None if seen is None else Grounds(*seen, yes))
 
         def text(header: str) -> str:
             said = answer.texts.get(header, "")

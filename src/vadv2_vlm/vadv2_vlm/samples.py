@@ -11,6 +11,7 @@ from vadv2_core.command import DrivingCommand
 from vadv2_core.decision import Decision
 from vadv2_core.ego import EgoState
 from vadv2_core.language import lexicon
+from vadv2_core.meta_action import MetaAction
 from vadv2_core.taxonomy import EdgeCaseFlag
 from vadv2_vlm import prompt
 from vadv2_vlm.language_model import LanguageModel
@@ -34,6 +35,7 @@ class ReasoningTruth:
         scene: The scene description; empty for none to learn.
         trace: The trace; empty for none to learn.
         past: Earlier intents, oldest first.
+        planned: What a planner was about to do; None where it is not told.
     """
 
     command: DrivingCommand
@@ -44,6 +46,7 @@ class ReasoningTruth:
     scene: str = ""
     trace: str = ""
     past: tuple[str, ...] = field(default=())
+    planned: MetaAction | None = None
 
 
 class _Sequence:
@@ -86,6 +89,8 @@ def training_text(language: LanguageModel, slots: int, truth: ReasoningTruth, pa
     reason = len(ids) - 1
     if earlier := prompt.past_words(truth.past, past_traces):
         sequence.add(earlier, weight=0.0)
+    if plan := prompt.plan_words(truth.planned):
+        sequence.add(plan, weight=0.0)
     flag_ids, ends = flag_query_ids(language)
     flags = [len(sequence.ids) + end for end in ends]
     sequence.add_ids(flag_ids)

@@ -35,6 +35,51 @@ def _alternatives(template: Template, fixed: Mapping[str, Any]) -> list[list[str
     return [*row, ["."]]
 
 
+class SentenceChoice:
+    """An automaton over a closed list of whole sentences, each of which is said once.
+
+    Args:
+        sentences: Token sequences; none is the beginning of another (they end in a full stop).
+    """
+
+    start, end = 0, -1
+
+    def __init__(self, sentences: Iterable[tuple[int, ...]]) -> None:
+        self._steps: list[dict[int, int]] = [{}]
+        self._left: list[int] = [0]
+        self._trail: list[int] = [0]
+        for sentence in dict.fromkeys(sentences):
+            place = self.start
+            self._left[place] += 1
+            for token in sentence[:-1]:
+                place = self._steps[place].setdefault(token, len(self._steps))
+                if place == len(self._steps):
+                    self._steps.append({})
+                    self._left.append(0)
+                self._left[place] += 1
+            self._steps[place][sentence[-1]] = self.end
+
+    def allowed(self, state: int) -> tuple[int, ...]:
+        """Tokens that may follow, in a fixed order; none at the end, and at the start where all has been said."""
+        if state == self.end:
+            return ()
+        return tuple(t for t, to in sorted(self._steps[state].items()) if to == self.end or self._left[to])
+
+    def advance(self, state: int, token: int) -> int:
+        """The state after a token; a sentence that ends is not begun again.
+
+        Raises:
+            KeyError: for a token that is not allowed.
+        """
+        onward = self._steps[state][token]
+        self._trail = [state] if state == self.start else [*self._trail, state]
+        if onward == self.end:
+            for place in self._trail:
+                self._left[place] -= 1
+            del self._steps[state][token]
+        return onward
+
+
 class SentenceGrammar:
     """A deterministic automaton over one sentence, made as it is walked and kept.
 

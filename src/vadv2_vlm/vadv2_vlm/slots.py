@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from vadv2_core.errors import InputError
-from vadv2_core.taxonomy import AgentClass, AgentIntention, MapElementClass, SignalState
+from vadv2_core.taxonomy import AgentClass, AgentIntention, EdgeCaseFlag, MapElementClass, SignalState, Weather
 from vadv2_core.tokens import SceneTokens
 from vadv2_vlm.config import SlotConfig
 
@@ -18,8 +18,9 @@ MAP_POINTS = 4
 OBJECT_FEATURES = len(AgentClass) + len(AgentIntention) + 15
 MAP_FEATURES = len(MapElementClass) + len(SignalState) + 2 * MAP_POINTS + 4
 EGO_FEATURES = 8
-AHEAD_FEATURES = len(SignalState) + 10
-_RANGE = 50.0
+AHEAD_FEATURES = len(SignalState) + 10 + len(Weather) + len(EdgeCaseFlag)
+RANGE = 50.0
+"""m, the scale of places and distances."""
 _COMFORTABLE = 3.0
 """m/s², the braking that one feature of a stop line or a lead is told in."""
 
@@ -30,7 +31,8 @@ class SceneSlots:
 
     Attributes:
         ego: (EGO_FEATURES,) speed, accelerations, yaw rate, steering, whether it is known, novelty, 1.
-        ahead: (AHEAD_FEATURES,) the next signal, stop line and lead, as the query of the whole scene sees them.
+        ahead: (AHEAD_FEATURES,) the next signal, stop line and lead, then the probability of each weather and of each
+            edge-case flag, as the query of the whole scene sees them.
         objects: (objects, OBJECT_FEATURES) class, intention, place, heading, size, velocity, time to reach.
         map: (map_elements, MAP_FEATURES) class, signal state, points, confidences.
         queries: (q, query_channels) all scene queries.
@@ -86,7 +88,7 @@ def _object_rows(tokens: SceneTokens, count: int) -> NDArray[np.float32]:
             [
                 _one_hot(int(o.classes[i]), len(AgentClass)),
                 _one_hot(int(o.intentions[i]), len(AgentIntention)) * o.intention_confidence[i],
-                [1.0, o.confidence[i], box[0] / _RANGE, box[1] / _RANGE, np.hypot(box[0], box[1]) / _RANGE],
+                [1.0, o.confidence[i], box[0] / RANGE, box[1] / RANGE, np.hypot(box[0], box[1]) / RANGE],
                 [np.clip(box[1] / 4.0, -2.0, 2.0), np.clip(box[0] / speed / 5.0, -2.0, 2.0)],
                 [np.cos(box[2]), np.sin(box[2]), box[3] / 10.0, box[4] / 4.0],
                 [velocity[0] / 10.0, velocity[1] / 10.0, np.hypot(*velocity) / 10.0, float(np.hypot(*velocity) < 0.5)],
@@ -109,7 +111,7 @@ def _map_rows(tokens: SceneTokens, count: int) -> NDArray[np.float32]:
             [
                 _one_hot(int(m.classes[i]), len(MapElementClass)),
                 _one_hot(int(m.signal_states[i]), len(SignalState)) * m.signal_confidence[i],
-                points.ravel() / _RANGE,
+                points.ravel() / RANGE,
                 [1.0, m.confidence[i], m.relevant[i], np.clip(points[:, 0].mean() / 15.0, -2.0, 2.0)],
             ]
         )
@@ -125,17 +127,17 @@ def _ahead_row(tokens: SceneTokens) -> NDArray[np.float32]:
         return float(np.clip(change * abs(change) / (2.0 * max(distance, 0.5)) / _COMFORTABLE, -2.0, 2.0))
 
     stop = [
-        a.stop_distance / _RANGE,
+        a.stop_distance / RANGE,
         float(np.clip(a.stop_distance / 10.0, -1.0, 2.0)),
         braking(speed, a.stop_distance),
     ]
-    lead = [a.lead_gap / _RANGE, float(np.clip(a.lead_gap / max(speed, 0.5) / 5.0, 0.0, 2.0)), a.lead_speed / 10.0]
+    lead = [a.lead_gap / RANGE, float(np.clip(a.lead_gap / max(speed, 0.5) / 5.0, 0.0, 2.0)), a.lead_speed / 10.0]
     told = [a.stop_confidence, *(a.stop_confidence * v for v in stop)]
     told += [
         a.lead_confidence,
         *(a.lead_confidence * v for v in (*lead, approach / 10.0, braking(approach, a.lead_gap))),
     ]
-    return np.concatenate([a.signal, told]).astype(np.float32)
+    return np.concatenate([a.signal, told, a.weather, a.flags]).astype(np.float32)
 
 
 def scene_slots(tokens: SceneTokens, config: SlotConfig) -> SceneSlots:

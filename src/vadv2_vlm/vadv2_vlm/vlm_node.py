@@ -14,15 +14,18 @@ from vadv2_msgs import msg as messages
 
 from vadv2_core.command import DrivingCommand
 from vadv2_core.errors import InputError
+from vadv2_core.meta_action import planned_action
 from vadv2_core.reasoning import Reasoning
 from vadv2_core.taxonomy import DrivingAction
 from vadv2_core.tokens import SceneTokens
+from vadv2_core.trajectory import Trajectory
 from vadv2_ros import qos
 from vadv2_ros.conversions import (
     driving_command_from_message,
     embedding_to_message,
     reasoning_to_message,
     scene_tokens_from_message,
+    trajectory_from_message,
 )
 from vadv2_ros.diagnostics import Health
 from vadv2_ros.mailbox import Mailbox
@@ -50,18 +53,23 @@ class VlmNode(WorkerNode[VlmNodeConfig, SceneTokens]):
         config = self.config
         self._reasoner = Reasoner(Path(config.model_directory) if config.model_directory else None, config.reasoner)
         self._command: DrivingCommand | None = None
+        self._plan: Trajectory | None = None
         self._past: deque[Reasoning] = deque(maxlen=max(config.reasoner.past_traces, 1))
         self._frames, self._last_words = 0, 0.0
         self._embedding = self.advertise(messages.ReasoningEmbedding, "output/reasoning_embedding", qos.STAGE)
         self._reasoning = self.advertise(messages.Reasoning, "output/reasoning", qos.STAGE)
         self._text = self.advertise(String, "output/reasoning_text", qos.STAGE)
         self.listen(messages.DrivingCommand, "driving_command", self._on_command, qos.LATCHED)
+        self.listen(messages.Trajectory, "trajectory", self._on_trajectory, qos.STAGE)
         self.listen(messages.SceneTokens, "scene_tokens", self._on_tokens, qos.STAGE)
         self._pages: Mailbox[SceneTokens] = Mailbox()
         self._writer: threading.Thread | None = None
 
     def _on_command(self, message: Any) -> None:
         self._command = driving_command_from_message(message)
+
+    def _on_trajectory(self, message: Any) -> None:
+        self._plan = trajectory_from_message(message)
 
     def _on_tokens(self, message: Any) -> None:
         self.offer(scene_tokens_from_message(message))
@@ -109,7 +117,8 @@ class VlmNode(WorkerNode[VlmNodeConfig, SceneTokens]):
                 self.say(f"{type(error).__name__}: {error}")
 
     def _say_words(self, tokens: SceneTokens, command: DrivingCommand, seconds: float | None) -> None:
-        reasoning = self._reasoner.reason(tokens, command, tuple(self._past), seconds)
+        planned = planned_action(self._plan, tokens.stamp, tokens.ego.speed)
+        reasoning = self._reasoner.reason(tokens, command, tuple(self._past), seconds, planned)
         self._past.append(reasoning)
         self.counters["reasonings"] += 1
         self.counters["truncated"] += reasoning.truncated
@@ -117,8 +126,9 @@ class VlmNode(WorkerNode[VlmNodeConfig, SceneTokens]):
             self._text.publish(in_words(reasoning))
 
     def forget(self) -> None:
-        """Earlier reasonings do not outlive a jump of time."""
+        """Earlier reasonings and the plan do not outlive a jump of time."""
         self._past.clear()
+        self._plan = None
         self._frames = 0
 
     def describe(self, health: Health) -> None:

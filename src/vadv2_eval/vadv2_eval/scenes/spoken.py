@@ -11,6 +11,7 @@ import numpy as np
 
 from vadv2_core.errors import InputError
 from vadv2_core.files import write_bytes_atomic
+from vadv2_core.meta_action import planned_action
 from vadv2_eval.closed_loop.kept_parts import fresh_driver, kept_renderer
 from vadv2_eval.closed_loop.reasoning import judged_reasoning
 from vadv2_eval.html import heading, image, page, paragraph, table
@@ -28,7 +29,7 @@ GAP = 6
 def speak_scenes(argument: dict[str, Any]) -> dict[str, Any]:
     """Reason in words on a drive's scenes; a job of `vadv2_eval.jobs`. Keys: log, indices, tokens (folder), stack.
 
-    Without a past: the first words of a drive, so that nothing but the scene can be what they come from.
+    Without a past, so that nothing but the scene can be what the words come from; told its own plan, as on the road.
     """
     from vadv2_sim.narrator import Narrator, Visibility
 
@@ -40,7 +41,11 @@ def speak_scenes(argument: dict[str, Any]) -> dict[str, Any]:
     for index in argument["indices"]:
         scene, decision = drive.log.scenes[index], drive.decisions[index]
         tokens, visible = load_tokens(token_path(Path(argument["tokens"]), log, index), scene.ego)
-        said = driver.reasoner.reason(tokens, scene.command)
+        driver.planner.reset()
+        embedding = driver.reasoner.embed(tokens, scene.command)
+        plan = driver.planner.plan(tokens, scene.ego, scene.command, scene.route, embedding).trajectory()
+        planned = planned_action(plan, scene.stamp, scene.ego.speed)
+        said = driver.reasoner.reason(tokens, scene.command, planned=planned)
         future = drive.log.scenes[index : index + 41]
         record = judged_reasoning(said, future, drive.log.road, decision, drive.log.name, 0.1 * index, visible)
         true = narrator.narrate(scene, decision, Visibility(*visible))

@@ -14,7 +14,7 @@ from safetensors.numpy import save
 from vadv2_core.ego import EgoState
 from vadv2_core.errors import InputError
 from vadv2_core.files import write_bytes_atomic
-from vadv2_core.tokens import SceneAhead, SceneMap, SceneObjects, SceneTokens
+from vadv2_core.tokens import AHEAD_VECTORS, SceneAhead, SceneMap, SceneObjects, SceneTokens
 
 _ARRAYS = ("tokens", "queries", "aux", "k", "t_base_camera", "camera_stamps", "t_anchor_camera_time", "camera_valid")
 Visible = tuple[frozenset[str], frozenset[str]]
@@ -42,7 +42,7 @@ def load_tokens(path: Path, ego: EgoState) -> tuple[SceneTokens, Visible]:
     """The inverse of `save_tokens`; the ego state is the scene's.
 
     Raises:
-        InputError: for a file of another form.
+        InputError: for a file of another form; also one that was written before perception said all it says now.
     """
     try:
         with safe_open(path, framework="numpy") as file:
@@ -50,8 +50,10 @@ def load_tokens(path: Path, ego: EgoState) -> tuple[SceneTokens, Visible]:
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
         objects = SceneObjects(**{f.name: arrays[f"objects.{f.name}"] for f in fields(SceneObjects)})
         elements = SceneMap(**{f.name: arrays[f"map.{f.name}"] for f in fields(SceneMap)})
-        numbers = {f.name: float(arrays[f"ahead.{f.name}"].item()) for f in fields(SceneAhead) if f.name != "signal"}
-        ahead = SceneAhead(arrays["ahead.signal"], **numbers)
+        numbers = [f.name for f in fields(SceneAhead) if f.name not in AHEAD_VECTORS]
+        said: dict[str, Any] = {name: float(arrays[f"ahead.{name}"].item()) for name in numbers}
+        said |= {name: arrays[f"ahead.{name}"].reshape(size) for name, size in AHEAD_VECTORS.items()}
+        ahead = SceneAhead(**said)
         agents, signals = json.loads(head["visible"])
         plain = {name: arrays[name] for name in _ARRAYS}
         tokens = SceneTokens(
@@ -59,5 +61,7 @@ def load_tokens(path: Path, ego: EgoState) -> tuple[SceneTokens, Visible]:
             novelty=float(head["novelty"]), encoder_hash=head["encoder_hash"], model_id=head["model_id"], **plain,
         )  # fmt: skip
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"not a scene's tokens: {error}", str(path), "what `vadv2 eval scenes` wrote") from None
+        raise InputError(
+            f"not a scene's tokens: {error}", str(path), "what `vadv2 eval scenes` writes now, or a new --out"
+        ) from None
     return tokens, (frozenset(agents), frozenset(signals))

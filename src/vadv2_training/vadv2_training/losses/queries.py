@@ -13,9 +13,11 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from vadv2_core.config import parameter, validate
-from vadv2_core.taxonomy import MapElementClass
+from vadv2_core.taxonomy import AgentIntention, MapElementClass
 from vadv2_perception.scene_queries import NO_MAP_ELEMENT, QueryAnswers
 
+_USUAL_INTENTIONS = (AgentIntention.KEEPS, AgentIntention.STOPS, AgentIntention.PARKED)
+"""Seven of eight objects; counted alike, the others are never said."""
 _REVERSIBLE = (int(MapElementClass.BOUNDARY), int(MapElementClass.CROSSING))
 
 
@@ -30,7 +32,10 @@ class QueryLossConfig:
     moving: float = parameter(
         0.2, "How much more the velocity of what moves counts, for each m/s.", unit="s/m", minimum=0.0, maximum=10.0
     )
-    intention: float = parameter(0.5, "Cross-entropy of intentions.", minimum=0.0, maximum=100.0)
+    intention: float = parameter(1.0, "Cross-entropy of intentions.", minimum=0.0, maximum=100.0)
+    rare_intention: float = parameter(
+        3.0, "How much more an intention to turn, merge, yield or cross counts.", minimum=1.0, maximum=100.0
+    )
     line: float = parameter(0.2, "L1 of map points, m.", minimum=0.0, maximum=100.0)
     signal: float = parameter(0.5, "Cross-entropy of signal states, relevance.", minimum=0.0, maximum=100.0)
     scene: float = parameter(1.0, "Answers of the scene query.", minimum=0.0, maximum=100.0)
@@ -99,10 +104,12 @@ def object_losses(said: QueryAnswers, truth: Mapping[str, Tensor], config: Query
     velocity = (said.object_velocity[b, q] - driven).abs().sum(-1) * (1.0 + config.moving * driven.norm(dim=-1))
     loss = loss + config.velocity * _mean(velocity, n)
     intention = truth["object_intention"].long()[b, t]
-    said_intention = F.cross_entropy(said.object_intention[b, q].float(), intention, reduction="none")
+    counts = weight.new_full((said.object_intention.shape[-1],), config.rare_intention)
+    counts[list(_USUAL_INTENTIONS)] = 1.0
     # UNKNOWN is "was not labelled", not an intention.
-    labelled = (intention > 0).float()
-    return loss + config.intention * (said_intention * labelled).sum() / labelled.sum().clamp(min=1.0)
+    counts[AgentIntention.UNKNOWN] = 0.0
+    wrong = F.cross_entropy(said.object_intention[b, q].float(), intention, weight=counts, reduction="sum")
+    return loss + config.intention * wrong / counts[intention].sum().clamp(min=1.0)
 
 
 def map_losses(said: QueryAnswers, truth: Mapping[str, Tensor], config: QueryLossConfig) -> Tensor:

@@ -1,0 +1,166 @@
+"""What may be said of a frame: the slots read back, sentences made from them, texts held to them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from vlm_scenes import FOLLOW, LEFT, scene_tokens
+
+from vadv2_core.language.sentences import parse_text, say
+from vadv2_core.language.statements import (
+    ActionStatement,
+    ClearStatement,
+    CommandStatement,
+    EgoStatement,
+    IntentionStatement,
+    Motion,
+    ObjectStatement,
+    SignalStatement,
+    WeatherStatement,
+    Zone,
+)
+from vadv2_core.taxonomy import (
+    AgentClass,
+    AgentIntention,
+    DrivingAction,
+    EdgeCaseFlag,
+    LateralAction,
+    LongitudinalAction,
+    SignalState,
+    Weather,
+)
+from vadv2_core.tokens import SceneAhead, SceneObjects
+from vadv2_vlm.config import SlotConfig, VlmConfig
+from vadv2_vlm.grounding import argued_statements, held_to, seen_statements
+from vadv2_vlm.perceived import perceived
+from vadv2_vlm.reasoner import Reasoner
+from vadv2_vlm.sentence_grammar import SentenceChoice
+from vadv2_vlm.slots import scene_slots
+
+TURN = (LongitudinalAction.DECELERATE, LateralAction.LEFT_TURN)
+
+
+def frame():
+    """A red light 20 m ahead in rain; a cyclist crossing ahead, a car parked on the right, a truck hardly seen."""
+    signal = np.zeros(len(SignalState), dtype=np.float32)
+    signal[SignalState.RED], signal[SignalState.UNKNOWN] = 0.9, 0.1
+    weather = np.eye(len(Weather), dtype=np.float32)[Weather.RAIN]
+    ahead = SceneAhead(signal, 0.9, 20.0, 0.1, 5.0, 0.0, weather, np.zeros(len(EdgeCaseFlag), dtype=np.float32))
+    objects = SceneObjects(
+        np.array([AgentClass.BICYCLE, AgentClass.CAR, AgentClass.TRUCK], dtype=np.int32),
+        np.array([0.9, 0.8, 0.3], dtype=np.float32),
+        np.array([[15.0, 0.5, 0.0, 1.8, 0.6], [12.0, -4.0, 0.0, 4.5, 1.8], [30.0, 2.0, 0.0, 8.0, 2.4]], np.float32),
+        np.array([[0.0, 3.0], [0.0, 0.0], [5.0, 0.0]], dtype=np.float32),
+        np.array([AgentIntention.CROSSES, AgentIntention.PARKED, AgentIntention.KEEPS], dtype=np.int32),
+        np.array([0.7, 0.9, 0.9], dtype=np.float32),
+    )
+    return replace(scene_tokens(0, speed=7.0), ahead=ahead, objects=objects)
+
+
+@pytest.fixture
+def seen():
+    return perceived(scene_slots(frame(), SlotConfig()))
+
+
+def test_the_slots_are_read_back(seen):
+    assert seen.speed == pytest.approx(7.0, abs=0.01)
+    assert (seen.signal, seen.weather, seen.lead_gap) == (SignalState.RED, Weather.RAIN, None)
+    assert seen.stop_line == pytest.approx(20.0, abs=0.05)
+    cyclist, car = sorted(seen.objects, key=lambda o: o.cls, reverse=True)
+    assert (cyclist.cls, cyclist.intention) == (AgentClass.BICYCLE, AgentIntention.CROSSES)
+    assert (cyclist.x, cyclist.y, cyclist.vy) == pytest.approx((15.0, 0.5, 3.0), abs=0.05)
+    assert (car.x, car.y, car.vx) == pytest.approx((12.0, -4.0, 0.0), abs=0.05)
+
+
+def test_what_is_not_seen_cannot_be_said(seen):
+    said = seen_statements(seen)
+    assert WeatherStatement(Weather.RAIN) in said and WeatherStatement(Weather.DAY) not in said
+    assert SignalStatement(SignalState.RED, 20) in said
+    assert {s.state for s in said if isinstance(s, SignalStatement)} == {SignalState.RED}
+    assert {s for s in said if isinstance(s, ObjectStatement)} == {
+        ObjectStatement(AgentClass.CAR, Zone.AHEAD_RIGHT, 12, Motion.STANDING),
+        ObjectStatement(AgentClass.BICYCLE, Zone.AHEAD, 16, Motion.ACROSS),
+    }
+    assert IntentionStatement(AgentClass.BICYCLE, Zone.AHEAD, AgentIntention.CROSSES) in said
+    assert len(set(said)) == len(said)
+
+
+def test_nothing_is_clear_beyond_the_leader():
+    tokens = frame()
+    near = replace(tokens, ahead=replace(tokens.ahead, lead_confidence=0.9, lead_gap=10.0))
+    said = seen_statements(perceived(scene_slots(near, SlotConfig())))
+    assert max(s.distance for s in said if isinstance(s, ClearStatement)) == 8
+
+
+def test_a_trace_comes_to_the_stated_action_and_knows_its_own_speed(seen):
+    said = argued_statements(seen, DrivingAction.LEFT, [EdgeCaseFlag.JAYWALKER], TURN)
+    assert [s for s in said if isinstance(s, ActionStatement)] == [ActionStatement(*TURN)]
+    assert [s for s in said if isinstance(s, EgoStatement)] == [EgoStatement(7)]
+    assert [s for s in said if isinstance(s, CommandStatement)] == [CommandStatement(DrivingAction.LEFT)]
+    in_words = argued_statements(seen, DrivingAction.UNKNOWN, [], TURN)
+    assert len({s.action for s in in_words if isinstance(s, CommandStatement)}) == len(DrivingAction) - 1
+
+
+def test_a_text_is_held_to_what_is_seen(seen):
+    told = [
+        WeatherStatement(Weather.RAIN),
+        SignalStatement(SignalState.RED, 16),
+        ObjectStatement(AgentClass.BICYCLE, Zone.AHEAD, 16, Motion.ACROSS),
+        ObjectStatement(AgentClass.TRUCK, Zone.AHEAD, 30, Motion.ALONG),
+        IntentionStatement(AgentClass.BICYCLE, Zone.AHEAD, AgentIntention.KEEPS),
+        EgoStatement(8),
+        ActionStatement(*TURN),
+    ]
+    kept, unread = parse_text(held_to(" ".join(say(s) for s in told), seen))
+    assert unread == []
+    assert kept == [
+        WeatherStatement(Weather.RAIN),
+        SignalStatement(SignalState.RED, 20),  # the distance that perception has
+        ObjectStatement(AgentClass.BICYCLE, Zone.AHEAD, 16, Motion.ACROSS),
+        EgoStatement(7),
+        ActionStatement(*TURN),
+    ]
+    assert held_to(say(SignalStatement(SignalState.GREEN, 20)), seen) == ""
+
+
+def test_every_sentence_of_a_held_text_may_be_said(seen):
+    may = set(argued_statements(seen, DrivingAction.LEFT, [], TURN))
+    text = " ".join(say(s) for s in sorted(may, key=str))
+    assert set(parse_text(held_to(text, seen))[0]) <= may
+
+
+def test_a_choice_says_each_sentence_once():
+    choice = SentenceChoice([(1, 2, 9), (1, 3, 9), (4, 9), (4, 9)])
+    said = []
+    while choice.allowed(choice.start):
+        place, sentence = choice.start, []
+        while place != choice.end:
+            token = choice.allowed(place)[0]
+            sentence.append(token)
+            place = choice.advance(place, token)
+        said.append(tuple(sentence))
+    assert said == [(1, 2, 9), (1, 3, 9), (4, 9)]
+    assert choice.allowed(choice.end) == ()
+
+
+@pytest.mark.parametrize("command", [LEFT, FOLLOW])
+def test_a_reasoner_says_only_what_it_was_shown(cache, command):
+    tokens = frame()
+    reasoning = Reasoner(None, VlmConfig(cache=str(cache))).reason(tokens, command, planned=TURN)
+    seen = perceived(scene_slots(tokens, SlotConfig()))
+    action = reasoning.longitudinal, reasoning.lateral
+    may = {*argued_statements(seen, command.action, list(EdgeCaseFlag), action)}
+    said, unread = parse_text(f"{reasoning.scene_description} {reasoning.trace}")
+    assert unread == [] and len(said) > 1
+    assert set(said) <= may
+
+
+def test_the_plan_changes_the_words_and_not_the_embedding(cache):
+    reasoner = Reasoner(None, VlmConfig(cache=str(cache)))
+    tokens = frame()
+    stand = (LongitudinalAction.STOP, LateralAction.STRAIGHT)
+    told = [reasoner.reason(tokens, LEFT, planned=p).flag_probabilities for p in (None, TURN, stand)]
+    assert not np.array_equal(told[0], told[1]) and not np.array_equal(told[1], told[2])
+    np.testing.assert_array_equal(reasoner.embed(tokens, LEFT).embedding, reasoner.embed(tokens, LEFT).embedding)

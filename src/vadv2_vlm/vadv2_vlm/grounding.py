@@ -1,0 +1,127 @@
+"""Saying only what was perceived: the sentences that a frame bears out, and a text held to them.
+
+A small reasoner that may say any sentence invents: of the objects that it spoke of, one in five was there as it said,
+where of what perception itself had found it was twice that (docs/training.md). So sentences about what is seen are
+made from the slots, and the reasoner chooses among them: what matters, in which order, and what follows from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+from vadv2_core.language.lexicon import ASKED, INTENDS
+from vadv2_core.language.sentences import parse_text, say
+from vadv2_core.language.statements import (
+    DISTANCES,
+    ActionStatement,
+    ClearStatement,
+    ClosureStatement,
+    CommandStatement,
+    CrossingStatement,
+    EgoStatement,
+    FlagStatement,
+    IntentionStatement,
+    ObjectStatement,
+    SignalStatement,
+    Statement,
+    StopControlStatement,
+    WeatherStatement,
+    distance_agrees,
+    spoken_distance,
+    spoken_speed,
+    zones_near,
+)
+from vadv2_core.meta_action import MetaAction
+from vadv2_core.taxonomy import AgentClass, AgentIntention, DrivingAction, EdgeCaseFlag, StopControl
+from vadv2_vlm.perceived import Perceived, PerceivedObject
+
+_WORKS = (AgentClass.TRAFFIC_CONE, AgentClass.BARRIER)
+_CONTROLS = (StopControl.STOP_SIGN, StopControl.YIELD_SIGN, StopControl.PRIORITY_TO_THE_RIGHT)
+_QUIET = (AgentIntention.UNKNOWN, AgentIntention.KEEPS)
+"""Intentions that go without saying."""
+
+
+def _works(seen: Perceived) -> list[ClosureStatement]:
+    ahead = [o.x for o in seen.objects if o.cls in _WORKS and o.x > 0.0]
+    return [ClosureStatement(spoken_distance(min(ahead)))] if ahead else []
+
+
+def seen_statements(seen: Perceived) -> list[Statement]:
+    """Everything that can be said of what is seen, each once."""
+    said: list[Statement] = [WeatherStatement(seen.weather)]
+    if seen.stop_line is not None:
+        line = spoken_distance(seen.stop_line)
+        # What stands at a line without a light is not among the slots; the summaries may know.
+        said += (
+            [SignalStatement(seen.signal, line)]
+            if seen.signal is not None
+            else [StopControlStatement(control, line) for control in _CONTROLS]
+        )
+    said += [CrossingStatement(spoken_distance(distance)) for distance in seen.crossings]
+    said += _works(seen)
+    said += [o.statement() for o in seen.objects if o.cls]
+    said += [o.intends() for o in seen.objects if o.cls and o.intention not in _QUIET]
+    free = float("inf") if seen.lead_gap is None else seen.lead_gap
+    said += [ClearStatement(d) for d in DISTANCES if d <= max(free, DISTANCES[0])]
+    return list(dict.fromkeys(said))
+
+
+def argued_statements(
+    seen: Perceived, command: DrivingAction, flags: Iterable[EdgeCaseFlag], action: MetaAction
+) -> list[Statement]:
+    """Everything that a trace may be made of; the action that it comes to is the one that was stated."""
+    said: list[Statement] = [EgoStatement(spoken_speed(seen.speed))]
+    # A command in words alone is the reasoner's to understand.
+    said += [CommandStatement(c) for c in ASKED.phrases if command in (c, DrivingAction.UNKNOWN)]
+    said += [FlagStatement(flag, True) for flag in flags]
+    return [*said, *seen_statements(seen), ActionStatement(*action)]
+
+
+def _borne_out(statement: Statement, seen: Perceived) -> Statement | None:
+    """The statement as perception has it; None where perception has nothing of the kind."""
+    match statement:
+        case WeatherStatement(weather):
+            return statement if weather is seen.weather else None
+        case EgoStatement():
+            return EgoStatement(spoken_speed(seen.speed))
+        case SignalStatement(state, _):
+            right = state is seen.signal and seen.stop_line is not None
+            return SignalStatement(state, spoken_distance(seen.stop_line or 0.0)) if right else None
+        case StopControlStatement(control, _):
+            without_light = seen.stop_line is not None and seen.signal is None
+            return StopControlStatement(control, spoken_distance(seen.stop_line or 0.0)) if without_light else None
+        case CrossingStatement(distance):
+            near = [d for d in seen.crossings if distance_agrees(distance, d)]
+            return CrossingStatement(spoken_distance(near[0])) if near else None
+        case ClosureStatement():
+            return next(iter(_works(seen)), None)
+        case ObjectStatement(cls, zone, distance, _):
+            there = [o for o in _there(seen, cls, zone) if distance_agrees(distance, o.distance)]
+            return min(there, key=lambda o: abs(o.distance - distance)).statement() if there else None
+        case IntentionStatement(cls, zone, intention):
+            there = [o for o in _there(seen, cls, zone) if o.intention is intention and intention in INTENDS.phrases]
+            return there[0].intends() if there else None
+    return statement
+
+
+def _there(seen: Perceived, cls: AgentClass, zone: object) -> list[PerceivedObject]:
+    return [o for o in seen.objects if o.cls is cls and zone in zones_near(o.x, o.y)]
+
+
+@lru_cache(maxsize=65536)
+def _statements(text: str) -> tuple[Statement, ...]:
+    return tuple(parse_text(text)[0])
+
+
+def held_to(text: str, seen: Perceived) -> str:
+    """A narrator's text with the numbers that perception has, without what perception does not bear out.
+
+    To be taught sentences about what it is not shown teaches a reasoner to invent.
+
+    Args:
+        text: Sentences of `vadv2_core.language`; others fall out.
+        seen: The frame.
+    """
+    kept = dict.fromkeys(s for said in _statements(text) if (s := _borne_out(said, seen)) is not None)
+    return " ".join(say(s) for s in kept)

@@ -1,0 +1,142 @@
+"""What the slots of a frame say in plain values: the objects, lights and lines that the reasoner was shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vadv2_core.language.statements import (
+    IntentionStatement,
+    ObjectStatement,
+    motion_of,
+    spoken_distance,
+    zone_of,
+)
+from vadv2_core.taxonomy import AgentClass, AgentIntention, MapElementClass, SignalState, Weather
+from vadv2_core.vehicle import VehicleConfig
+from vadv2_vlm.slots import MAP_POINTS, RANGE, SceneSlots
+
+SURE = 0.5
+"""Confidence from which on something counts as seen."""
+_FRONT = VehicleConfig().length - VehicleConfig().rear_overhang
+"""m from the rear axle to the front bumper, from which the narrator measures distances on the way."""
+_BESIDE = 6.0
+"""m beside the ego's axis within which a crossing is on its way."""
+
+
+@dataclass(frozen=True, slots=True)
+class PerceivedObject:
+    """An object slot.
+
+    Attributes:
+        cls: What it is.
+        x, y: Its centre in base_link, m.
+        vx, vy: Its velocity in base_link axes, m/s over ground.
+        intention: The likeliest.
+        confidence: In [0, 1].
+    """
+
+    cls: AgentClass
+    x: float
+    y: float
+    vx: float
+    vy: float
+    intention: AgentIntention
+    confidence: float
+
+    @property
+    def distance(self) -> float:
+        """From the rear axle, m."""
+        return float(np.hypot(self.x, self.y))
+
+    def statement(self) -> ObjectStatement:
+        """It in words."""
+        return ObjectStatement(
+            self.cls, zone_of(self.x, self.y), spoken_distance(self.distance), motion_of(self.vx, self.vy)
+        )
+
+    def intends(self) -> IntentionStatement:
+        """What it is about to do, in words; of an UNKNOWN intention there are none."""
+        return IntentionStatement(self.cls, zone_of(self.x, self.y), self.intention)
+
+
+@dataclass(frozen=True, slots=True)
+class Perceived:
+    """A frame's slots; distances from the front bumper, m.
+
+    Attributes:
+        speed: Of the ego, m/s.
+        objects: Of confidence `SURE`, as the slots order them.
+        signal: State of the next light on the way; None for none.
+        stop_line: Distance to the next stop line; None for none.
+        crossings: Distances to the crossings on the way.
+        lead_gap: Distance to the vehicle ahead; None for none.
+        weather: The likeliest.
+    """
+
+    speed: float
+    objects: tuple[PerceivedObject, ...]
+    signal: SignalState | None
+    stop_line: float | None
+    crossings: tuple[float, ...]
+    lead_gap: float | None
+    weather: Weather
+
+
+def _objects(rows: NDArray[np.float32]) -> tuple[PerceivedObject, ...]:
+    classes, intentions = len(AgentClass), len(AgentIntention)
+    found = []
+    for row in rows:
+        there, confidence, x, y = row[classes + intentions : classes + intentions + 4]
+        if there < 0.5 or confidence < SURE:
+            continue
+        vx, vy = 10.0 * row[-4:-2]
+        found.append(
+            PerceivedObject(
+                AgentClass(int(row[:classes].argmax())),
+                float(RANGE * x),
+                float(RANGE * y),
+                float(vx),
+                float(vy),
+                AgentIntention(int(row[classes : classes + intentions].argmax())),
+                float(confidence),
+            )
+        )
+    return tuple(found)
+
+
+def _crossings(rows: NDArray[np.float32]) -> tuple[float, ...]:
+    classes = len(MapElementClass)
+    first = classes + len(SignalState)
+    found = []
+    for row in rows:
+        there, confidence = row[first + 2 * MAP_POINTS : first + 2 * MAP_POINTS + 2]
+        if there < 0.5 or confidence < SURE or int(row[:classes].argmax()) != MapElementClass.CROSSING:
+            continue
+        points = RANGE * row[first : first + 2 * MAP_POINTS].reshape(MAP_POINTS, 2)
+        distance = float(points[:, 0].mean()) - _FRONT
+        if distance >= 0.0 and float(np.abs(points[:, 1]).min()) < _BESIDE:
+            found.append(distance)
+    return tuple(sorted(found))
+
+
+def perceived(slots: SceneSlots) -> Perceived:
+    """The slots of a frame, read back (`vadv2_vlm.slots.scene_slots` wrote them)."""
+    ahead = slots.ahead.astype(np.float32)
+    states = len(SignalState)
+    signal = ahead[:states]
+    stop_confidence, stop = ahead[states], ahead[states + 1]
+    lead_confidence, gap = ahead[states + 4], ahead[states + 5]
+    weather = ahead[states + 10 : states + 10 + len(Weather)]
+    seen = 1.0 - signal[int(SignalState.UNKNOWN)] >= SURE
+    return Perceived(
+        speed=float(10.0 * slots.ego[0]),
+        objects=_objects(slots.objects.astype(np.float32)),
+        signal=SignalState(1 + int(signal[1:].argmax())) if seen else None,
+        stop_line=max(RANGE * float(stop / stop_confidence), 0.0) if stop_confidence >= SURE else None,
+        crossings=_crossings(slots.map.astype(np.float32)),
+        lead_gap=RANGE * float(gap / lead_confidence) if lead_confidence >= SURE else None,
+        weather=Weather(int(weather.argmax())),
+    )
