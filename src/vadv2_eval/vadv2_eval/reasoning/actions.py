@@ -24,23 +24,29 @@ CHANGE = 2.0
 Action = tuple[LongitudinalAction, LateralAction]
 
 
+def driven_longitudinal(times: ArrayLike, speeds: ArrayLike) -> LongitudinalAction:
+    """What the speeds (n,), m/s, at ``times`` (n,), s from now and rising, come to within `HORIZON`."""
+    t, v = np.asarray(times, dtype=np.float64), np.asarray(speeds, dtype=np.float64)
+    end = int(np.searchsorted(t, HORIZON + 1e-9) - 1)
+    change = v[end] - v[0]
+    if v[end] < STOP_SPEED and (change < -0.5 or v[0] < STOP_SPEED):
+        return LongitudinalAction.STOP
+    if abs(change) < SPEED_CHANGE:
+        return LongitudinalAction.KEEP
+    return LongitudinalAction.ACCELERATE if change > 0.0 else LongitudinalAction.DECELERATE
+
+
 def driven_action(times: ArrayLike, poses: ArrayLike, speeds: ArrayLike) -> Action:
-    """Meta-actions of a path.
+    """Meta-actions of a path whose map is not known: the lateral one is what the bend alone suggests.
+
+    A road that bends is taken for a turn; `vadv2_eval.reasoning.road_action.action_on_road` is for a path on a map.
 
     Args:
         times: (n,) s from now, rising.
         poses: (n, 3) x, y, yaw in base_link now.
         speeds: (n,) m/s, the first the present one.
     """
-    t, p, v = (np.asarray(a, dtype=np.float64) for a in (times, poses, speeds))
-    end = int(np.searchsorted(t, HORIZON + 1e-9) - 1)
-    change = v[end] - v[0]
-    if v[end] < STOP_SPEED and (change < -0.5 or v[0] < STOP_SPEED):
-        longitudinal = LongitudinalAction.STOP
-    elif abs(change) < SPEED_CHANGE:
-        longitudinal = LongitudinalAction.KEEP
-    else:
-        longitudinal = LongitudinalAction.ACCELERATE if change > 0.0 else LongitudinalAction.DECELERATE
+    t, p = np.asarray(times, dtype=np.float64), np.asarray(poses, dtype=np.float64)
     p = p[: int(np.searchsorted(t, LATERAL_HORIZON + 1e-9))]
     yaw = float(np.unwrap(np.concatenate([[0.0], p[:, 2]]))[-1])
     side = float(p[-1, 1] - 0.5 * p[-1, 0] * np.tan(np.clip(yaw, -1.0, 1.0)))
@@ -52,7 +58,7 @@ def driven_action(times: ArrayLike, poses: ArrayLike, speeds: ArrayLike) -> Acti
         lateral = LateralAction.LEFT_CHANGE
     else:
         lateral = LateralAction.RIGHT_CHANGE if side < -CHANGE else LateralAction.STRAIGHT
-    return longitudinal, lateral
+    return driven_longitudinal(times, speeds), lateral
 
 
 def argued_action(trace: str) -> Action | None:
