@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,14 @@ class ReasoningEmbedding:
         stamp: Of the frame it saw.
         embedding: (d,) float32.
         model_id: Who made it; the planner refuses an embedding of a model it was not trained with.
+        decision: (len(LongitudinalAction),) float32 probability of each longitudinal action, as a head over the
+            embedding reads it; (0,) of a model without a trained one.
     """
 
     stamp: Stamp
     embedding: NDArray[np.float32]
     model_id: str
+    decision: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
 
 
 @dataclass(frozen=True, slots=True)

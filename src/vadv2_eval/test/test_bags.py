@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from vadv2_core.errors import InputError
 from vadv2_core.road_map_file import save_road_map
 from vadv2_core.scene import Lane, RoadMap
-from vadv2_core.taxonomy import LaneKind
+from vadv2_core.taxonomy import LaneKind, LateralAction
 from vadv2_eval import cli
 from vadv2_eval.bags.compare import compare_runs
 from vadv2_eval.bags.recording import CANDIDATES, _plan_of, choose_topics, parse_map, read_recording
@@ -220,3 +220,14 @@ def test_off_road_is_judged_on_a_map(bag, tmp_path):
     assert score_bags([bag], tmp_path / "none")["off_road"] is None
     with pytest.raises(InputError):
         score_bags([bag], tmp_path / "bad", road_map=str(bag / "metadata.yaml"))
+
+
+def test_what_was_driven_is_judged_on_a_map_where_one_is_given(bag, tmp_path):
+    line = np.array([[-50.0, 0.0], [400.0, 0.0]])
+    # A straight line that its map calls a turn: only who looks at the map says so.
+    lane = Lane("l", LaneKind.CONNECTOR, line, 3.5, 13.9, turn=LateralAction.LEFT_TURN)
+    save_road_map(tmp_path / "made.map.zst", RoadMap("made", "0" * 64, {"l": lane}))
+    on_map = score_bags([bag], tmp_path / "on", road_map=str(tmp_path / "made.map.zst"))
+    assert on_map["reasoning"]["agrees_with_driven"]["mean"] == 0.0
+    assert on_map["reasoning"]["longitudinal_agrees"]["mean"] == 1.0
+    assert score_bags([bag], tmp_path / "off")["reasoning"]["agrees_with_driven"]["mean"] == 1.0

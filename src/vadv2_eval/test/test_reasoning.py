@@ -8,11 +8,12 @@ import pytest
 from vadv2_core.errors import InputError
 from vadv2_core.language.sentences import say
 from vadv2_core.language.statements import ActionStatement
+from vadv2_core.meta_action import driven_action
 from vadv2_core.taxonomy import LateralAction, LongitudinalAction
-from vadv2_eval.reasoning.actions import argued_action, driven_action
+from vadv2_eval.reasoning.actions import argued_action
 from vadv2_eval.reasoning.classes import accuracy, calibration_error, class_scores, flag_score, macro_f1
-from vadv2_eval.reasoning.records import ReasoningRecord, record_from_json
-from vadv2_eval.reasoning.summary import reasoning_summary, stability
+from vadv2_eval.reasoning.records import NOBODY, ReasoningRecord, record_from_json
+from vadv2_eval.reasoning.summary import agent_intent_f1, reasoning_summary, stability
 
 
 def test_class_scores_are_those_of_a_library():
@@ -105,6 +106,21 @@ def test_the_summary_of_known_records():
     assert summary["flags"]["CUT_IN"]["f1"] == 1.0 and summary["unread_sentences"] == 2
     assert stability(records) == (0, 1)
     assert reasoning_summary([])["trace_accuracy"] is None
+
+
+def test_an_intention_of_nobody_costs_the_precision_of_what_was_said_and_is_no_class_of_the_mean():
+    keep = ("KEEP", "STRAIGHT", "FREE_ROAD")
+    pairs = (("STOPS", "STOPS"), ("KEEPS", "KEEPS"))
+    honest = [_record(0.0, keep, intentions=pairs)]
+    dreams = [_record(0.0, keep, intentions=(*pairs, ("STOPS", NOBODY)))]
+    assert agent_intent_f1(honest) == 1.0
+    stops = reasoning_summary(dreams)["intentions"]["classes"]["STOPS"]
+    assert (stops["precision"], stops["recall"]) == (0.5, 1.0)
+    assert agent_intent_f1(dreams) == pytest.approx((2 / 3 + 1.0) / 2)
+    summary = reasoning_summary(dreams)["intentions"]
+    assert summary["macro_f1"] == agent_intent_f1(dreams) and summary["pairs"] == 3
+    assert summary["classes"][NOBODY]["false_negatives"] == 1
+    assert agent_intent_f1([_record(0.0, keep, intentions=(("STOPS", NOBODY),))]) is None
 
 
 def test_records_survive_json_and_bad_ones_are_named():

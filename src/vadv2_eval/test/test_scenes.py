@@ -18,8 +18,9 @@ from vadv2_eval.open_loop.conventions import raster_hits
 from vadv2_eval.open_loop.grid import Raster
 from vadv2_eval.open_loop.npz_file import score_npz
 from vadv2_eval.open_loop.table import convention_rows
+from vadv2_eval.reasoning.records import ReasoningRecord
 from vadv2_eval.scenes.choice import RATIO, Candidate, choose
-from vadv2_eval.scenes.run import ScenesPlan, evaluate_scenes, others
+from vadv2_eval.scenes.run import ScenesPlan, evaluate_scenes, expert_agreement, others
 from vadv2_eval.scenes.seen import StackOrder, planner_name
 from vadv2_eval.scenes.spoken import comparison, sampled
 from vadv2_eval.scenes.summary import paired, planner_summary, reasoning_differences
@@ -30,6 +31,18 @@ from vadv2_eval.scenes_cli import markdown
 def candidates(hard: int, easy: int) -> list[Candidate]:
     rows = [Candidate(f"d{i % 7}", i, 0.9, 0.1) for i in range(hard)]
     return rows + [Candidate(f"d{i % 7}", 1000 + i, 0.9, 0.88) for i in range(easy)]
+
+
+def test_the_experts_own_agreement_is_the_bound_of_everybodys():
+    stop, keep = ("STOP", "STRAIGHT", "RED_LIGHT"), ("KEEP", "STRAIGHT", "FREE_ROAD")
+    records = [
+        ReasoningRecord(0.0, "d", keep, true=stop, driven=("STOP", "STRAIGHT")),
+        ReasoningRecord(1.0, "d", keep, true=keep, driven=("KEEP", "LEFT_TURN")),
+        ReasoningRecord(2.0, "d", keep, true=keep),  # the drive ended before
+    ]
+    found = expert_agreement(records)
+    assert found is not None and (found["mean"], found["count"]) == (0.5, 2)
+    assert expert_agreement(records[2:]) is None
 
 
 def test_enough_hard_scenes_are_chosen_and_no_more_than_needed():

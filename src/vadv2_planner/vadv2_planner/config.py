@@ -244,6 +244,13 @@ class PlannerConfig:
     max_reasoning_age: float = parameter(
         3.0, "An older embedding is not used.", unit="s", minimum=0.0, maximum=60.0, live=True
     )
+    heeding: float = parameter(
+        0.4,
+        "How much the reasoner's decision counts against a future's own score, less as it ages; 0 for nothing.",
+        minimum=0.0,
+        maximum=4.0,
+        live=True,
+    )
     max_command_age: float = parameter(
         0.0,
         "An older command counts as UNKNOWN; 0 for any age (commands are latched).",

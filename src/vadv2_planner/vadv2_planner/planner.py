@@ -13,11 +13,12 @@ from vadv2_core.errors import InputError
 from vadv2_core.geometry import Array, Pose2
 from vadv2_core.reasoning import ReasoningEmbedding
 from vadv2_core.stamps import NANOSECONDS, Stamp, seconds_between
-from vadv2_core.taxonomy import DrivingAction
+from vadv2_core.taxonomy import DrivingAction, LongitudinalAction
 from vadv2_core.tokens import SceneTokens
 from vadv2_core.trajectory import Trajectory, TrajectoryCandidates
 from vadv2_planner.config import PlannerConfig
 from vadv2_planner.following import bounds_of, followed
+from vadv2_planner.heeding import heeded
 from vadv2_planner.motion import motion_from_positions
 from vadv2_planner.rescoring import Rescorer
 from vadv2_planner.validator import DYNAMIC_CHECKS, Validator
@@ -184,7 +185,8 @@ class Planner:
                 route = None
         seen = Observation(tokens, ego, command, route, embedding, age)
         proposal = self._proposer.propose(seen, self._seed(stamp))
-        return self._choose(proposal, tokens, stamp, ego, rationale, ages, degraded)
+        decision = None if embedding is None or reasoning is None else self._decision(reasoning, age)
+        return self._choose(proposal, tokens, stamp, ego, rationale, ages, degraded, decision)
 
     def _check(self, tokens: SceneTokens | None, ego: EgoState) -> None:
         numbers = [ego.pose.x, ego.pose.y, ego.pose.yaw, *ego.velocity, *ego.acceleration, ego.yaw_rate]
@@ -227,6 +229,13 @@ class Planner:
             return np.asarray(reasoning.embedding, dtype=np.float64), max(age, 0.0)
         return None, 0.0
 
+    def _decision(self, reasoning: ReasoningEmbedding, age: float) -> tuple[Array, float] | None:
+        """What the reasoner decided and how much that counts now; None for nothing."""
+        said = np.asarray(reasoning.decision, dtype=np.float64)
+        weight = self.config.heeding * max(1.0 - age / max(self.config.max_reasoning_age, 1e-3), 0.0)
+        known = said.shape == (len(LongitudinalAction),) and np.isfinite(said).all() and said.max() > 0.0
+        return (said, weight) if known and weight > 0.0 else None
+
     def _seed(self, stamp: Stamp) -> int:
         # Any two frames and any two config seeds give unrelated noise; 63 bits, for torch and numpy alike.
         return int(np.random.SeedSequence([self.config.seed, stamp % 2**63]).generate_state(1, np.uint64)[0] >> 1)
@@ -261,11 +270,14 @@ class Planner:
         rationale: str,
         ages: dict[str, float],
         degraded: list[str],
+        decision: tuple[Array, float] | None,
     ) -> TrajectoryCandidates:
         finite = np.isfinite(proposal.positions).all((1, 2)) & np.isfinite(proposal.confidences)
         positions = np.where(finite[:, None, None], proposal.positions, 0.0)
         confidences = np.where(finite, np.clip(proposal.confidences, 0.0, 1.0), 0.0)
         points = motion_from_positions(positions, ego.speed, self.config.horizon)
+        if decision is not None:
+            confidences = confidences * heeded(points, ego.speed, *decision)
         if self._last is not None and not 0 < stamp - self._last.stamp <= MAX_GAP * NANOSECONDS:
             self._last = None
         chosen, reason = None, ""

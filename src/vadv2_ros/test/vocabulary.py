@@ -110,7 +110,10 @@ def examples(rng: np.random.Generator) -> dict[str, tuple[str, list[object]]]:
         "driving_command": ("DrivingCommand", [DrivingCommand(STAMP, "turn left", DrivingAction.LEFT, float(n[4]))]),
         "route": ("Route", [route, Route(STAMP, rng.normal(size=(2, 2)))]),
         "scene_tokens": ("SceneTokens", [tokens(rng), tokens(rng, 0, 0)]),
-        "embedding": ("ReasoningEmbedding", [ReasoningEmbedding(STAMP, np.array(n, dtype=np.float32), "vlm-1")]),
+        "embedding": (
+            "ReasoningEmbedding",
+            [ReasoningEmbedding(STAMP, np.array(n, dtype=np.float32), "vlm-1", rng.random(5).astype(np.float32))],
+        ),
         "reasoning": ("Reasoning", [reasoning]),
         "trajectory": ("Trajectory", [trajectory]),
         "candidates": ("TrajectoryCandidates", [candidates(rng), candidates(rng, None)]),

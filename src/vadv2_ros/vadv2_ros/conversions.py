@@ -247,13 +247,18 @@ def embedding_to_message(embedding: ReasoningEmbedding) -> Any:
         header=header(embedding.stamp),
         embedding=flat(embedding.embedding, np.float32),
         model_id=embedding.model_id,
+        decision=flat(embedding.decision, np.float32),
     )
 
 
 def embedding_from_message(message: Any) -> ReasoningEmbedding:
     """`ReasoningEmbedding` from its message."""
+    count = len(LongitudinalAction) if len(message.decision) else 0
     return ReasoningEmbedding(
-        stamp_from_time(message.header.stamp), np.asarray(message.embedding, np.float32), str(message.model_id)
+        stamp_from_time(message.header.stamp),
+        np.asarray(message.embedding, np.float32),
+        str(message.model_id),
+        shaped(message.decision, np.float32, (count,), "ReasoningEmbedding.decision"),
     )
 
 

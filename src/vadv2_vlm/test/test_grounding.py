@@ -50,7 +50,7 @@ def frame():
     ahead = SceneAhead(signal, 0.9, 20.0, 0.1, 5.0, 0.0, weather, np.zeros(len(EdgeCaseFlag), dtype=np.float32))
     objects = SceneObjects(
         np.array([AgentClass.BICYCLE, AgentClass.CAR, AgentClass.TRUCK], dtype=np.int32),
-        np.array([0.9, 0.8, 0.3], dtype=np.float32),
+        np.array([0.95, 0.92, 0.8], dtype=np.float32),
         np.array([[15.0, 0.5, 0.0, 1.8, 0.6], [12.0, -4.0, 0.0, 4.5, 1.8], [30.0, 2.0, 0.0, 8.0, 2.4]], np.float32),
         np.array([[0.0, 3.0], [0.0, 0.0], [5.0, 0.0]], dtype=np.float32),
         np.array([AgentIntention.CROSSES, AgentIntention.PARKED, AgentIntention.KEEPS], dtype=np.int32),
@@ -85,6 +85,27 @@ def test_what_is_not_seen_cannot_be_said(seen):
     }
     assert IntentionStatement(AgentClass.BICYCLE, Zone.AHEAD, AgentIntention.CROSSES) in said
     assert len(set(said)) == len(said)
+
+
+def test_somebody_on_foot_goes_where_he_faces():
+    tokens = frame()
+    facing = np.array([[8.0, 4.0, np.pi, 0.5, 0.5]], dtype=np.float32)
+    slow, fast = (
+        replace(
+            tokens.objects,
+            classes=np.array([AgentClass.PEDESTRIAN], dtype=np.int32),
+            confidence=np.array([0.95], dtype=np.float32),
+            boxes=facing,
+            velocities=np.array([[0.0, v]], dtype=np.float32),
+            intentions=np.array([AgentIntention.KEEPS], dtype=np.int32),
+            intention_confidence=np.array([0.9], dtype=np.float32),
+        )
+        for v in (0.1, 1.2)
+    )
+    said = [
+        perceived(scene_slots(replace(tokens, objects=o), SlotConfig())).objects[0].statement() for o in (slow, fast)
+    ]
+    assert [s.motion for s in said] == [Motion.ONCOMING, Motion.ACROSS]
 
 
 def test_nothing_is_clear_beyond_the_leader():

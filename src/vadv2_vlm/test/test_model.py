@@ -109,7 +109,9 @@ def test_training_and_the_road_see_the_same_numbers(directory):
     """Embedding and flags of the batched module equal those of the core."""
     reasoner = Reasoner(directory, VlmConfig(max_tokens=8, precision="float32"))
     tokens, _ = truths()
-    embedding = reasoner.embed(tokens[0], LEFT).embedding
+    told = reasoner.embed(tokens[0], LEFT)
+    embedding = told.embedding
+    assert told.decision.shape == (0,), "heads that nobody trained decide nothing"
     model = reasoner._model
     truth = ReasoningTruth(LEFT, tokens[0].ego, STOP, (False,) * 10)
     with torch.no_grad():
@@ -158,6 +160,8 @@ def test_it_learns_two_scenes_and_says_them(directory, tmp_path):
             truth.decision.cause,
         )
         assert said.longitudinal_confidence > 0.8
+        decision = reasoner.embed(frame, truth.command).decision
+        assert decision.argmax() == truth.decision.longitudinal and decision.sum() == pytest.approx(1.0)
         assert said.intent == truth.intent
         assert (said.flag_probabilities[0] > 0.5) == truth.flags[0]
     with pytest.raises(InputError, match="encoder"):

@@ -54,6 +54,7 @@ class Reasoner:
         self._config = config
         self._model: VlmModel | None = None
         self._encoder_hash = ""
+        self._decides = False
         if directory is not None and not directory.is_dir():
             raise InputError("no such directory", str(directory), "a model directory")
         if directory is None and config.language_model:
@@ -62,6 +63,7 @@ class Reasoner:
             loaded = load_vlm(directory, precision=config.precision, device=config.device, adapter=config.adapter)
             self._model, self.model_id, self._encoder_hash = loaded.model.eval(), loaded.model_id, loaded.encoder_hash
             self.language = loaded.model.language
+            self._decides = not self.model_id.endswith("-untrained")
         else:
             source = directory or untrained_directory(Path(config.cache), config.seed)
             self.language = load_language_model(str(source), precision=config.precision, device=config.device)
@@ -210,7 +212,16 @@ class Reasoner:
         vector = normalise(state.hidden)[0].cpu().numpy()
         if not np.isfinite(vector).all():
             vector = np.zeros_like(vector)
-        return ReasoningEmbedding(stamp, vector, self.model_id)
+        return self.opinion(vector, stamp)
+
+    @torch.inference_mode()
+    def opinion(self, vector: NDArray[np.float32], stamp: Stamp) -> ReasoningEmbedding:
+        """An embedding (embedding_size,) with the decision that the heads read in it; none where they are untrained."""
+        if self._model is None or not self._decides:
+            return ReasoningEmbedding(stamp, vector, self.model_id)
+        head = self._model.longitudinal_head
+        likely = head(torch.from_numpy(vector).to(head.weight)[None]).float().softmax(-1)[0].cpu().numpy()
+        return ReasoningEmbedding(stamp, vector, self.model_id, likely if np.isfinite(likely).all() else likely[:0])
 
     def _past_words(self, past: Sequence[Reasoning]) -> str:
         return prompt.past_words([r.intent for r in past], self._config.past_traces)

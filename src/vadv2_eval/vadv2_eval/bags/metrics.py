@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vadv2_core.geometry import Array, box_corners, wrap_angle
+from vadv2_core.scene import RoadMap
 from vadv2_core.stamps import NANOSECONDS
 from vadv2_core.taxonomy import STATIC_CLASSES
 from vadv2_core.trajectory import TrajectoryCandidates
@@ -208,12 +209,12 @@ def seconds_in_state(recording: Recording) -> dict[str, float]:
     return {k: round(v, 3) for k, v in sorted(total.items())}
 
 
-def reasoning_rows(recording: Recording) -> list[dict[str, Any]]:
-    """Each reasoning beside what was driven, and beside the truth's reasoning of the same stamp."""
+def reasoning_rows(recording: Recording, road: RoadMap | None = None) -> list[dict[str, Any]]:
+    """Each reasoning beside what was driven (on ``road``, if known), and beside the truth's of the same stamp."""
     truths = {r.stamp: r for _, r in recording.truth_reasonings}
     rows = []
     for _, said in recording.reasonings or recording.truth_reasonings:
-        driven = driven_between(recording.pose_at, said.stamp)
+        driven = driven_between(recording.pose_at, said.stamp, road)
         true = truths.get(said.stamp) if recording.reasonings else None
         rows.append(
             {

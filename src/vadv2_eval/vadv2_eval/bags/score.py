@@ -11,6 +11,8 @@ import numpy as np
 
 from vadv2_core.errors import InputError
 from vadv2_core.files import write_bytes_atomic, write_json_atomic
+from vadv2_core.road_map_file import load_road_map
+from vadv2_core.scene import RoadMap
 from vadv2_core.vehicle import VehicleConfig
 from vadv2_eval.bags.metrics import (
     HORIZONS,
@@ -47,19 +49,21 @@ CONVENTIONS = {
 }
 
 
-def drivable_area(road_map: str) -> Any:
-    """The drivable area of a map file (``maps/*.map.zst`` of a recording) as prepared geometry; None for no file.
+def given_map(road_map: str) -> RoadMap | None:
+    """The map of a file (``maps/*.map.zst`` of a recording); None for no file.
 
     Raises:
         InputError: for a file that is no road map.
     """
-    if not road_map:
+    return load_road_map(Path(road_map)) if road_map else None
+
+
+def drivable_area(road: RoadMap | None) -> Any:
+    """The drivable area of a map as prepared geometry; None without a map."""
+    if road is None:
         return None
     import shapely
 
-    from vadv2_core.road_map_file import load_road_map
-
-    road = load_road_map(Path(road_map))
     area = shapely.union_all([shapely.Polygon(p) for p in (*road.drivable, *road.junctions.values())])
     shapely.prepare(area)
     return area
@@ -95,12 +99,13 @@ def frame_rows(recording: Recording, vehicle: VehicleConfig, area: Any = None) -
 def score_bag(argument: dict[str, Any]) -> dict[str, Any]:
     """Score one bag (a job of `vadv2_eval.jobs`): its frames go to a file, its summary is returned."""
     recording = read_recording(Path(argument["bag"]), argument["map"])
-    rows = frame_rows(recording, VehicleConfig(), drivable_area(argument["road_map"]))
+    road = given_map(argument["road_map"])
+    rows = frame_rows(recording, VehicleConfig(), drivable_area(road))
     if not rows:
         raise InputError("no usable plan", argument["bag"], "at least one finite plan with points")
     text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
     write_bytes_atomic(Path(argument["frames"]), text.encode())
-    reasonings = reasoning_rows(recording)
+    reasonings = reasoning_rows(recording, road)
     return {
         "bag": argument["bag"],
         "truth": recording.truth,
@@ -246,7 +251,7 @@ def score_bags(
     from vadv2_eval.bags.report import write_report
 
     chosen = parse_map(mapping)
-    drivable_area(road_map)  # Refused now rather than bag by bag.
+    given_map(road_map)  # Refused now rather than bag by bag.
     paths = [b.resolve() for b in bags]
     jobs = []
     for number, bag in enumerate(paths):

@@ -129,7 +129,7 @@ def _wheel(order: DriveOrder, world: Any) -> Wheel:
     def teller(reasoner: Any, renderer: Any) -> Teller:
         if order.reasoning == "true":
             return TrueTeller(reasoner, renderer, world.road, vehicle)
-        return ShuffledTeller(Path(order.embeddings), reasoner.model_id, order.town, order.seed)
+        return ShuffledTeller(Path(order.embeddings), reasoner, order.town, order.seed)
 
     tellers = teller if order.reasoning in ("shuffled", "true") else None
     pace = Pace(order.plan_every, order.words_every)
@@ -274,11 +274,11 @@ def _poses(plan: Trajectory, now: Pose2) -> Any:
 
 
 def _reasonings(order: DriveOrder, world: Any, course: _Course) -> list[Any]:
-    from vadv2_eval.closed_loop.reasoning import judged_reasoning
+    from vadv2_eval.closed_loop.reasoning import FUTURE_SCENES, judged_reasoning
 
     rows = []
     for step, (reasoning, decision, visible) in sorted(course.reasonings.items()):
-        future = course.scenes[step : step + 41]
+        future = course.scenes[step : step + FUTURE_SCENES]
         rows.append(judged_reasoning(reasoning, future, world.road, decision, order.key, 0.1 * step, visible))
     return rows
 

@@ -12,12 +12,19 @@ from vadv2_core.decision import Decision
 from vadv2_core.errors import InputError
 from vadv2_core.geometry import Array, Pose2
 from vadv2_core.language.statements import IntentionStatement
+from vadv2_core.meta_action import HORIZON, driven_action
 from vadv2_core.reasoning import Reasoning
 from vadv2_core.scene import RoadMap, Scene
 from vadv2_core.stamps import NANOSECONDS, Stamp, seconds_between
 from vadv2_core.taxonomy import EdgeCaseFlag
-from vadv2_eval.reasoning.actions import argued_action, driven_action
-from vadv2_eval.reasoning.records import ReasoningRecord
+from vadv2_eval.reasoning.actions import argued_action
+from vadv2_eval.reasoning.records import NOBODY, ReasoningRecord
+from vadv2_eval.reasoning.road_action import LOOK_AHEAD, action_on_road
+
+FUTURE_SCENES = round(10 * LOOK_AHEAD) + 1
+"""Scenes, 0.1 s apart, of which the first is the moment itself: as far as a path is looked at."""
+SHORTEST_FUTURE = round(10 * HORIZON) + 1
+"""Of them, without which nothing is said of what was driven."""
 
 
 def judged_reasoning(
@@ -33,7 +40,7 @@ def judged_reasoning(
 
     Args:
         reasoning: What was said of the first scene.
-        future: That scene and what followed, 0.1 s apart.
+        future: That scene and what followed, 0.1 s apart; `FUTURE_SCENES` where the drive goes on for so long.
         road: The map.
         decision: The expert's at that scene; None without one.
         drive: Name of the drive.
@@ -50,7 +57,7 @@ def judged_reasoning(
         drive,
         (reasoning.longitudinal.name, reasoning.lateral.name, reasoning.cause.name),
         (decision.longitudinal.name, decision.lateral.name, decision.cause.name) if decision else (),
-        _driven(future),
+        _driven(future, road),
         tuple(a.name for a in argued) if argued else (),
         {flag.name: round(float(reasoning.flag_probabilities[flag]), 6) for flag in EdgeCaseFlag},
         {flag.name: bool(true) for flag, true in zip(EdgeCaseFlag, edge_cases(facts), strict=True)},
@@ -81,35 +88,39 @@ def _statements(
         if isinstance(statement, IntentionStatement):
             there = [s.agent for s in facts.agents if s.agent.cls is statement.cls and statement.zone in s.zones]
             meant = statement.intention if true else there[0].intention if there else None
-            intentions.append((statement.intention.name, meant.name if meant is not None else "NOBODY"))
+            intentions.append((statement.intention.name, meant.name if meant is not None else NOBODY))
     return made, right, len(unread), tuple(intentions)
 
 
-def _driven(future: Sequence[Scene]) -> tuple[str, ...]:
+def _driven(future: Sequence[Scene], road: RoadMap) -> tuple[str, ...]:
     """What was driven over the next 3 s; empty where the drive ended before."""
-    if len(future) < 31:
+    if len(future) < SHORTEST_FUTURE:
         return ()
-    pose = future[0].ego.pose
-    relative = [pose.relative(s.ego.pose) for s in future]
-    poses = np.array([(p.x, p.y, p.yaw) for p in relative])
+    poses = np.array([(s.ego.pose.x, s.ego.pose.y, s.ego.pose.yaw) for s in future])
     times = np.array([seconds_between(future[0].stamp, s.stamp) for s in future])
-    longitudinal, lateral = driven_action(times, poses, np.array([s.ego.speed for s in future]))
+    longitudinal, lateral = action_on_road(road, times, poses, np.array([s.ego.speed for s in future]))
     return longitudinal.name, lateral.name
 
 
-def driven_between(pose_at: Callable[[NDArray[np.int64]], Array], stamp: Stamp) -> tuple[str, ...]:
-    """Meta-actions driven in the 4 s after a stamp; empty where less than 3 s are recorded.
+def driven_between(
+    pose_at: Callable[[NDArray[np.int64]], Array], stamp: Stamp, road: RoadMap | None = None
+) -> tuple[str, ...]:
+    """Meta-actions driven in the 3 s after a stamp; empty where less is recorded.
 
     Args:
         pose_at: Gives (k, 4) x, y, yaw, speed at stamps, NaN outside the recording.
         stamp: The moment.
+        road: The map, in the poses' frame; None where none is known, and the path's bend must do.
     """
-    times = np.arange(0.0, 4.01, 0.1)
+    times = 0.1 * np.arange(FUTURE_SCENES)
     rows = pose_at(stamp + np.round(times * NANOSECONDS).astype(np.int64))
     there = int(np.isfinite(rows).all(axis=1).argmin()) or len(rows)
-    if not np.isfinite(rows[0]).all() or there < 31:
+    if not np.isfinite(rows[0]).all() or there < SHORTEST_FUTURE:
         return ()
     rows = np.asarray(rows[:there])
+    if road is not None:
+        longitudinal, lateral = action_on_road(road, times[:there], rows[:, :3], rows[:, 3])
+        return longitudinal.name, lateral.name
     origin = Pose2(*(float(v) for v in rows[0, :3]))
     poses = np.column_stack([origin.inverse_transform(rows[:, :2]), rows[:, 2] - rows[0, 2]])
     longitudinal, lateral = driven_action(times[:there], poses, rows[:, 3])

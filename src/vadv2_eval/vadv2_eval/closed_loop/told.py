@@ -36,7 +36,7 @@ class ShuffledTeller:
 
     Args:
         folder: ``embeddings`` of an `eval scenes` run with the same model, one file a drive below its town.
-        model_id: Of the reasoner.
+        reasoner: Of the stack; says what an embedding comes to.
         town: Of this drive; its own scenes are not drawn.
         seed: Of the draw.
 
@@ -44,9 +44,9 @@ class ShuffledTeller:
         InputError: for a folder without embeddings of another town, or with those of several models.
     """
 
-    def __init__(self, folder: Path, model_id: str, town: str, seed: int) -> None:
+    def __init__(self, folder: Path, reasoner: Any, town: str, seed: int) -> None:
         self._bank = _bank(folder, Path(town).name)
-        self._model_id = model_id
+        self._reasoner = reasoner
         self._rng = np.random.default_rng(seed)
         self._frame = 0
         self._kept = self._bank[0]
@@ -56,7 +56,8 @@ class ShuffledTeller:
         if self._frame % HOLD == 0:
             self._kept = self._bank[int(self._rng.integers(len(self._bank)))]
         self._frame += 1
-        return ReasoningEmbedding(tokens.stamp, self._kept, self._model_id)
+        told: ReasoningEmbedding = self._reasoner.opinion(self._kept, tokens.stamp)
+        return told
 
 
 @lru_cache(maxsize=4)
@@ -87,10 +88,10 @@ class TrueTeller:
 
     def tell(self, scene: Scene, tokens: SceneTokens) -> ReasoningEmbedding:
         """See `Teller.tell`."""
-        from vadv2_eval.scenes.seen import true_embedding
+        from vadv2_eval.scenes.seen import true_embedding, true_opinion
 
         self._expert.plan(scene)
         seen = self._renderer.visibility(scene)
         visible = seen.visible_agents(), seen.visible_signals()
         vector = true_embedding(self._reasoner, tokens, scene, self._expert.last_decision, self._road, visible)
-        return ReasoningEmbedding(tokens.stamp, vector, self._reasoner.model_id)
+        return true_opinion(self._reasoner, vector, tokens.stamp, self._expert.last_decision)

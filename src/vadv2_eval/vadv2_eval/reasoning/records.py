@@ -7,6 +7,9 @@ from typing import Any
 
 from vadv2_core.errors import InputError
 
+NOBODY = "NOBODY"
+"""The truth of an intention that was stated of somebody who is not there; nothing that could be said."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReasoningRecord:
@@ -23,7 +26,7 @@ class ReasoningRecord:
         flag_truths: Truth by flag name; empty without a scene.
         statements: How many statements the trace and the description make, and how many are true.
         unread: Sentences that could not be parsed.
-        intentions: Pairs [said, true] of the agents whose intention was stated.
+        intentions: Pairs [said, true] of the agents whose intention was stated; true is `NOBODY` where none is there.
         truncated: It was cut off.
         seconds: It took to say.
     """

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from vadv2_eval.intervals import Estimate, group_interval, rate_interval
-from vadv2_eval.reasoning.classes import accuracy, calibration_error, class_scores, flag_score, macro_f1
-from vadv2_eval.reasoning.records import ReasoningRecord
+from vadv2_eval.reasoning.classes import (
+    ClassScore,
+    accuracy,
+    calibration_error,
+    class_scores,
+    flag_score,
+    macro_f1,
+)
+from vadv2_eval.reasoning.records import NOBODY, ReasoningRecord
 
 STABILITY_GAP = 1.5
 """s between two reasonings of a drive that still count as neighbours."""
@@ -57,8 +64,7 @@ def reasoning_summary(records: Sequence[ReasoningRecord]) -> dict[str, Any]:
     meta_said, meta_true = [r.said[:2] for r in judged], [r.true[:2] for r in judged]
     intent["meta_action_accuracy"] = _rate(sum(a == b for a, b in zip(meta_said, meta_true, strict=True)), len(judged))
     intent["exact_accuracy"] = _rate(sum(r.said == tuple(r.true) for r in judged), len(judged))
-    pairs = [pair for r in records for pair in r.intentions]
-    intentions = class_scores([a for a, _ in pairs], [b for _, b in pairs])
+    intentions = _intention_scores(records)
     made, right = (sum(r.statements[i] for r in records) for i in (0, 1))
     argued = [r for r in judged if r.argued]
     driven = [r for r in records if r.driven]
@@ -67,8 +73,8 @@ def reasoning_summary(records: Sequence[ReasoningRecord]) -> dict[str, Any]:
         "records": len(records),
         "intent": intent,
         "intentions": {
-            "macro_f1": macro_f1(intentions),
-            "pairs": len(pairs),
+            "macro_f1": agent_intent_f1(records),
+            "pairs": sum(len(r.intentions) for r in records),
             "classes": {str(k): v.to_json() for k, v in intentions.items()},
         },
         "flags": _flags(records),
@@ -121,9 +127,18 @@ def intent_f1(records: Sequence[ReasoningRecord]) -> float | None:
 
 
 def agent_intent_f1(records: Sequence[ReasoningRecord]) -> float | None:
-    """Macro F1 of stated against true intentions of agents; None where none was stated."""
+    """Macro F1 of stated against true intentions of agents; None where none was stated of anybody who is there.
+
+    `NOBODY` is no class of the mean: nobody can say it, so its F1 would be 0 whoever spoke. Whoever states an intention
+    of nobody pays for it in that intention's precision.
+    """
+    return macro_f1({name: score for name, score in _intention_scores(records).items() if name != NOBODY})
+
+
+def _intention_scores(records: Sequence[ReasoningRecord]) -> dict[Hashable, ClassScore]:
+    """Every intention that was stated or true, `NOBODY` among them."""
     pairs = [pair for r in records for pair in r.intentions]
-    return macro_f1(class_scores([a for a, _ in pairs], [b for _, b in pairs]))
+    return class_scores([a for a, _ in pairs], [b for _, b in pairs])
 
 
 def _edges(records: Sequence[ReasoningRecord]) -> tuple[float | None, float | None]:

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load
 
+from vadv2_core.ego import EgoState
 from vadv2_core.geometry import Array
-from vadv2_core.reasoning import ReasoningEmbedding
+from vadv2_core.meta_action import MetaAction
+from vadv2_core.scene import RoadMap
 from vadv2_core.trajectory import TrajectoryCandidates
 from vadv2_eval.closed_loop.kept_parts import fresh_driver
 from vadv2_eval.logs.benchmark import COLUMNS, columns_of
@@ -21,9 +23,9 @@ from vadv2_eval.open_loop.grid import Raster
 from vadv2_eval.pdms.reference_planner import reference_plan
 from vadv2_eval.pdms.scene import PoseSequence
 from vadv2_eval.pdms.score import score_proposals
-from vadv2_eval.reasoning.actions import driven_action
+from vadv2_eval.reasoning.road_action import action_on_road
 from vadv2_eval.scenes.recorded import RecordedDrive, read_drive
-from vadv2_eval.scenes.seen import StackOrder, embedding_path, token_path
+from vadv2_eval.scenes.seen import StackOrder, embedding_path, token_path, true_opinion
 from vadv2_eval.scenes.token_file import load_tokens
 
 REASONINGS = ("on", "off", "shuffled", "true")
@@ -36,6 +38,8 @@ RULES = {
 }
 """Who plans without a network: what the expert drove, straight on, the present motion, and PDMS's reference planner."""
 OPEN_LOOP_KEYS = ("stp3_gt_box", "stp3_pred_box")
+ACTION_RULE = "road"
+"""How what is planned and driven is put into words, in the keys of what is kept: rows of another rule are not these."""
 
 
 def plan_rules(argument: dict[str, Any]) -> dict[str, Any]:
@@ -66,14 +70,26 @@ def plan_scenes(argument: dict[str, Any]) -> dict[str, Any]:
         for name, kind in argument["plans"].items():
             planner.reset()
             embedding = _embedding(argument, kind, log, row)
-            said = None if embedding is None else ReasoningEmbedding(scene.stamp, embedding, driver.reasoner.model_id)
+            said = None
+            if embedding is not None and kind == "true":
+                said = true_opinion(driver.reasoner, embedding, scene.stamp, drive.decisions[index])
+            elif embedding is not None:
+                said = driver.reasoner.opinion(embedding, scene.stamp)
             candidates = planner.plan(tokens, scene.ego, scene.command, scene.route, said)
             points = _points(candidates)
             withheld[name] += candidates.chosen is None
             plans[name].append(PoseSequence(0.5, at_half_seconds(points)))
-            action = driven_action(points[:, 0], points[:, 1:4], np.concatenate([[scene.ego.speed], points[1:, 4]]))
-            actions[name].append([a.name for a in action])
+            actions[name].append([a.name for a in planned_on_road(drive.log.road, scene.ego, points)])
     return _scored(drive, argument["indices"], plans) | {"withheld": withheld, "actions": actions}
+
+
+def planned_on_road(road: RoadMap, ego: EgoState, points: Array) -> MetaAction:
+    """Meta-actions of a plan (n, 6), rows as in `vadv2_core.trajectory.Trajectory`, made from where the ego is."""
+    now = ego.pose
+    path = np.concatenate([[[now.x, now.y]], now.transform(points[:, 1:3])])
+    poses = np.column_stack([path, now.yaw + np.concatenate([[0.0], points[:, 3]])])
+    times, speeds = (np.concatenate([[first], points[:, k]]) for first, k in ((0.0, 0), (ego.speed, 4)))
+    return action_on_road(road, times, poses, speeds)
 
 
 def _embedding(argument: dict[str, Any], kind: str, log: Path, row: int) -> NDArray[np.float32] | None:

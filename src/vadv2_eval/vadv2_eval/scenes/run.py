@@ -16,11 +16,12 @@ import numpy as np
 from vadv2_core.errors import InputError
 from vadv2_core.files import read_json, write_json_atomic
 from vadv2_core.scene_log import scene_logs
+from vadv2_eval.intervals import rate_interval
 from vadv2_eval.jobs import Job, ResultStore, run_jobs
-from vadv2_eval.reasoning.records import record_from_json
+from vadv2_eval.reasoning.records import ReasoningRecord, record_from_json
 from vadv2_eval.reasoning.summary import reasoning_summary, reasoning_table
 from vadv2_eval.scenes.choice import EXPERT_AT_LEAST, Candidate, choose
-from vadv2_eval.scenes.plans import REASONINGS
+from vadv2_eval.scenes.plans import ACTION_RULE, REASONINGS
 from vadv2_eval.scenes.seen import StackOrder, planner_name
 from vadv2_eval.scenes.spoken import sampled, write_page
 from vadv2_eval.scenes.summary import clustered_mean, paired, planner_summary, reasoning_differences
@@ -217,6 +218,7 @@ def _plans(run: _Run) -> dict[str, list[Any]]:
 def _networks(run: _Run, stack: StackOrder, kinds: dict[str, str], other: dict[str, list[tuple[str, int]]]) -> Any:
     tokens, embeddings = _tokens(run), _embeddings(run)
     mark = f"{tokens.name}-{run.marks['vlm']}-{stack.mark('planner')}-{stack.steps}-{stack.route}-{'+'.join(kinds)}"
+    mark += f"-{ACTION_RULE}"
     return run.job(
         "plans:plan_scenes", "plans", lambda log: f"{log}#{mark}",
         lambda log: {
@@ -267,7 +269,8 @@ def _speak(run: _Run, own: list[Any] | None) -> dict[str, Any]:
             break
         wanted[log] = run.chosen[log]
     part = _Run(run.plan, wanted, run.marks)
-    mark = f"{_tokens(run).name}-{run.marks['vlm']}"
+    # The words explain a plan, and are of the planner too.
+    mark = f"{_tokens(run).name}-{run.marks['vlm']}-{run.plan.stack.mark('planner')}-{ACTION_RULE}"
     stack = asdict(run.plan.stack)
     found = part.job(
         "spoken:speak_scenes", "spoken", lambda log: f"{log}#{mark}",
@@ -283,8 +286,16 @@ def _speak(run: _Run, own: list[Any] | None) -> dict[str, Any]:
         **{k: v.mean if v else None for k, v in table.items()},
         "estimates": {k: v.to_json() if v else None for k, v in table.items()},
         "stated_and_planned_agree": _agreement(rows, own),
+        "expert_agrees_with_itself": expert_agreement(records),
         "reasoning": reasoning_summary(records),
     }
+
+
+def expert_agreement(records: Sequence[ReasoningRecord]) -> dict[str, Any] | None:
+    """Share of the moments at which what the expert then drove is what it had decided: nobody can agree more often."""
+    known = [r for r in records if r.driven and r.true]
+    found = rate_interval(sum(r.driven == tuple(r.true[:2]) for r in known), len(known))
+    return None if found is None else found.to_json()
 
 
 def _agreement(rows: Sequence[tuple[str, dict[str, Any]]], own: list[Any] | None) -> dict[str, Any] | None:

@@ -16,7 +16,10 @@ from safetensors.numpy import load, save
 from vadv2_core.decision import Decision
 from vadv2_core.errors import InputError
 from vadv2_core.files import read_json, write_bytes_atomic
+from vadv2_core.reasoning import ReasoningEmbedding
 from vadv2_core.scene import RoadMap, Scene
+from vadv2_core.stamps import Stamp
+from vadv2_core.taxonomy import LongitudinalAction
 from vadv2_core.vehicle import VehicleConfig
 from vadv2_eval.closed_loop.kept_parts import fresh_driver, kept_renderer
 from vadv2_eval.closed_loop.wheels import driver_config
@@ -163,6 +166,17 @@ def true_embedding(
     reasoner.language.proceed(state, answer)
     vector = normalise(state.hidden)[0].float().cpu().numpy()
     return np.asarray(vector, dtype=np.float32)
+
+
+def true_opinion(
+    reasoner: Any, vector: NDArray[np.float32], stamp: Stamp, decision: Decision | None
+) -> ReasoningEmbedding:
+    """`true_embedding` with the expert's own decision, as sure as can be; of none, what the reasoner reads in it."""
+    told: ReasoningEmbedding = reasoner.opinion(vector, stamp)
+    if decision is None or not decision.longitudinal or not len(told.decision):
+        return told
+    certain = np.eye(len(LongitudinalAction), dtype=np.float32)[int(decision.longitudinal)]
+    return replace(told, decision=certain)
 
 
 def read_embeddings(folder: Path, logs: Sequence[Path]) -> dict[tuple[str, int], dict[str, NDArray[np.float32]]]:

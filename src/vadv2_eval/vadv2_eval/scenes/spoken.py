@@ -13,7 +13,7 @@ from vadv2_core.errors import InputError
 from vadv2_core.files import write_bytes_atomic
 from vadv2_core.meta_action import planned_action
 from vadv2_eval.closed_loop.kept_parts import fresh_driver, kept_renderer
-from vadv2_eval.closed_loop.reasoning import judged_reasoning
+from vadv2_eval.closed_loop.reasoning import FUTURE_SCENES, judged_reasoning
 from vadv2_eval.html import heading, image, page, paragraph, table
 from vadv2_eval.rating import RatedFrame
 from vadv2_eval.scenes.recorded import read_drive
@@ -46,7 +46,7 @@ def speak_scenes(argument: dict[str, Any]) -> dict[str, Any]:
         plan = driver.planner.plan(tokens, scene.ego, scene.command, scene.route, embedding).trajectory()
         planned = planned_action(plan, scene.stamp, scene.ego.speed)
         said = driver.reasoner.reason(tokens, scene.command, planned=planned)
-        future = drive.log.scenes[index : index + 41]
+        future = drive.log.scenes[index : index + FUTURE_SCENES]
         record = judged_reasoning(said, future, drive.log.road, decision, drive.log.name, 0.1 * index, visible)
         true = narrator.narrate(scene, decision, Visibility(*visible))
         rows.append(
