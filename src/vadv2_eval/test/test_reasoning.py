@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -91,15 +93,20 @@ def _record(time, said, true=("KEEP", "STRAIGHT", "FREE_ROAD"), **more):
 def test_the_summary_of_known_records():
     keep, stop = ("KEEP", "STRAIGHT", "FREE_ROAD"), ("STOP", "STRAIGHT", "RED_LIGHT")
     records = [
-        _record(0.0, keep, argued=("KEEP", "STRAIGHT"), driven=("KEEP", "STRAIGHT"), statements=(4, 3)),
-        _record(1.0, stop, argued=("KEEP", "STRAIGHT"), driven=("KEEP", "STRAIGHT"), statements=(4, 4)),
+        _record(0.0, keep, argued=("KEEP", "STRAIGHT"), driven=("KEEP", "STRAIGHT"), statements=(4, 3),
+                kinds={"object": (3, 2), "ego": (1, 1)}),
+        _record(1.0, stop, argued=("KEEP", "STRAIGHT"), driven=("KEEP", "STRAIGHT"), statements=(4, 4),
+                kinds={"object": (1, 1), "signal": (3, 3)}),
         _record(2.0, stop, stop, argued=("STOP", "STRAIGHT"), intentions=(("STOPS", "STOPS"), ("KEEPS", "STOPS"))),
         _record(9.0, keep, flags={"CUT_IN": 0.9}, flag_truths={"CUT_IN": True}, unread=2),
-    ]
+    ]  # fmt: skip
     summary = reasoning_summary(records)
     assert summary["intent"]["exact_accuracy"]["mean"] == 0.75
     assert summary["intent"]["cause"]["classes"]["RED_LIGHT"]["precision"] == 0.5
     assert summary["trace_accuracy"]["mean"] == pytest.approx(7 / 8)
+    by_kind = {kind: (found["mean"], found["count"]) for kind, found in summary["statements"].items()}
+    assert by_kind == {"ego": (1.0, 1), "object": (0.75, 4), "signal": (1.0, 3)}
+    assert record_from_json(json.loads(json.dumps(records[0].to_json())), "here") == records[0]
     assert summary["cot_accuracy"]["mean"] == 1.0 and summary["cot_accuracy"]["count"] == 3
     assert summary["agreement"]["mean"] == 0.5
     assert summary["intentions"]["classes"]["STOPS"]["recall"] == 0.5

@@ -1,8 +1,8 @@
 """Saying only what was perceived: the sentences that a frame bears out, and a text held to them.
 
-A small reasoner that may say any sentence invents: of the objects that it spoke of, one in five was there as it said,
-where of what perception itself had found it was twice that (docs/training.md). So sentences about what is seen are
-made from the slots, and the reasoner chooses among them: what matters, in which order, and what follows from it.
+A small reasoner that may say any sentence invents: most of the objects that it speaks of are not there as it says
+(docs/training.md). So sentences about what is seen are made from the slots, and the reasoner chooses among them: what
+matters, in which order, and what follows from it.
 """
 
 from __future__ import annotations

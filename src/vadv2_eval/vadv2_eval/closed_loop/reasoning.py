@@ -50,7 +50,8 @@ def judged_reasoning(
     from vadv2_sim.narrator import SceneFacts, Visibility, edge_cases
 
     facts = SceneFacts(future[0], road, None if visible is None else Visibility(*visible))
-    made, right, unread, intentions = _statements(reasoning, facts, decision)
+    kinds, unread, intentions = _statements(reasoning, facts, decision)
+    made, right = (sum(counts[i] for counts in kinds.values()) for i in (0, 1))
     argued = argued_action(reasoning.trace)
     return ReasoningRecord(
         round(time, 2),
@@ -66,30 +67,33 @@ def judged_reasoning(
         intentions,
         reasoning.truncated,
         round(reasoning.inference_time, 4),
+        kinds,
     )
 
 
 def _statements(
     reasoning: Reasoning, facts: Any, decision: Decision | None
-) -> tuple[int, int, int, tuple[tuple[str, str], ...]]:
-    """Statements made, statements true, sentences not read, and stated intentions beside the true ones."""
+) -> tuple[dict[str, tuple[int, int]], int, tuple[tuple[str, str], ...]]:
+    """Statements made and true by kind, sentences not read, and stated intentions beside the true ones."""
     from vadv2_core.language.sentences import parse_text
     from vadv2_sim.narrator import check_facts
 
     statements, unread = parse_text(f"{reasoning.scene_description} {reasoning.trace}")
-    made = right = 0
+    kinds: dict[str, tuple[int, int]] = {}
     intentions = []
     for statement in statements:
         try:
             true = check_facts(statement, facts, decision)
         except InputError:
             continue  # a statement about what to do, and no expert to hold it against
-        made, right = made + 1, right + true
+        kind = type(statement).__name__.removesuffix("Statement").lower()
+        made, right = kinds.get(kind, (0, 0))
+        kinds[kind] = (made + 1, right + true)
         if isinstance(statement, IntentionStatement):
             there = [s.agent for s in facts.agents if s.agent.cls is statement.cls and statement.zone in s.zones]
             meant = statement.intention if true else there[0].intention if there else None
             intentions.append((statement.intention.name, meant.name if meant is not None else NOBODY))
-    return made, right, len(unread), tuple(intentions)
+    return kinds, len(unread), tuple(intentions)
 
 
 def _driven(future: Sequence[Scene], road: RoadMap) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ class ReasoningRecord:
         flags: Probability by flag name.
         flag_truths: Truth by flag name; empty without a scene.
         statements: How many statements the trace and the description make, and how many are true.
+        kinds: The same two numbers by kind of statement (``object``, ``signal``, ``ego`` ...).
         unread: Sentences that could not be parsed.
         intentions: Pairs [said, true] of the agents whose intention was stated; true is `NOBODY` where none is there.
         truncated: It was cut off.
@@ -44,6 +45,7 @@ class ReasoningRecord:
     intentions: tuple[tuple[str, str], ...] = ()
     truncated: bool = False
     seconds: float = 0.0
+    kinds: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -60,6 +62,7 @@ def record_from_json(value: dict[str, Any], where: str) -> ReasoningRecord:
         plain: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) and k != "intentions" else v for k, v in value.items()
         }
+        plain["kinds"] = {k: (int(a), int(b)) for k, (a, b) in value.get("kinds", {}).items()}
         plain["intentions"] = tuple((str(a), str(b)) for a, b in value.get("intentions", ()))
         return ReasoningRecord(**plain)
     except (TypeError, ValueError) as error:

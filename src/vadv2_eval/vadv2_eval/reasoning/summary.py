@@ -79,6 +79,7 @@ def reasoning_summary(records: Sequence[ReasoningRecord]) -> dict[str, Any]:
         },
         "flags": _flags(records),
         "trace_accuracy": _rate(right, made),
+        "statements": _statements(records),
         "unread_sentences": sum(r.unread for r in records),
         "cot_accuracy": _rate(sum(r.argued == tuple(r.true[:2]) for r in argued), len(argued)),
         "agreement": _rate(sum(r.said[:2] == tuple(r.driven) for r in driven), len(driven)),
@@ -146,6 +147,13 @@ def _edges(records: Sequence[ReasoningRecord]) -> tuple[float | None, float | No
     pairs = [(r.flags[n], t) for r in records for n, t in r.flag_truths.items() if n in r.flags]
     score = flag_score([p for p, _ in pairs], [t for _, t in pairs])
     return score.recall, score.precision
+
+
+def _statements(records: Sequence[ReasoningRecord]) -> dict[str, Any]:
+    """Share of the statements that are true, by kind."""
+    kinds = sorted({kind for r in records for kind in r.kinds})
+    counts = {kind: [sum(r.kinds.get(kind, (0, 0))[i] for r in records) for i in (0, 1)] for kind in kinds}
+    return {kind: _rate(right, made) for kind, (made, right) in counts.items()}
 
 
 def _flags(records: Sequence[ReasoningRecord]) -> dict[str, Any]:
