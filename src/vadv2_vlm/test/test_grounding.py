@@ -12,6 +12,7 @@ from vadv2_core.language.sentences import parse_text, say
 from vadv2_core.language.statements import (
     ActionStatement,
     ClearStatement,
+    ClosureStatement,
     CommandStatement,
     EgoStatement,
     IntentionStatement,
@@ -113,6 +114,7 @@ def test_nothing_is_clear_beyond_the_leader():
     near = replace(tokens, ahead=replace(tokens.ahead, lead_confidence=0.9, lead_gap=10.0))
     said = seen_statements(perceived(scene_slots(near, SlotConfig())))
     assert max(s.distance for s in said if isinstance(s, ClearStatement)) == 8
+    assert held_to(say(ClearStatement(30)), perceived(scene_slots(near, SlotConfig()))) == ""
 
 
 def test_a_trace_comes_to_the_stated_action_and_knows_its_own_speed(seen):
@@ -144,6 +146,16 @@ def test_a_text_is_held_to_what_is_seen(seen):
         ActionStatement(*TURN),
     ]
     assert held_to(say(SignalStatement(SignalState.GREEN, 20)), seen) == ""
+    assert held_to(say(ClosureStatement(20)), seen) == ""
+
+
+def test_works_are_told_from_the_front_bumper():
+    tokens = frame()
+    cones = replace(tokens.objects, classes=np.full(3, AgentClass.TRAFFIC_CONE, dtype=np.int32))
+    shown = perceived(scene_slots(replace(tokens, objects=cones), SlotConfig()))
+    assert shown.works == pytest.approx(12.0 - 3.6, abs=0.05)
+    assert held_to(say(ClosureStatement(5)), shown) == say(ClosureStatement(8))
+    assert ClosureStatement(8) in seen_statements(shown)
 
 
 def test_every_sentence_of_a_held_text_may_be_said(seen):

@@ -36,15 +36,9 @@ from vadv2_core.meta_action import MetaAction
 from vadv2_core.taxonomy import AgentClass, AgentIntention, DrivingAction, EdgeCaseFlag, StopControl
 from vadv2_vlm.perceived import Perceived, PerceivedObject
 
-_WORKS = (AgentClass.TRAFFIC_CONE, AgentClass.BARRIER)
 _CONTROLS = (StopControl.STOP_SIGN, StopControl.YIELD_SIGN, StopControl.PRIORITY_TO_THE_RIGHT)
 _QUIET = (AgentIntention.UNKNOWN, AgentIntention.KEEPS)
 """Intentions that go without saying."""
-
-
-def _works(seen: Perceived) -> list[ClosureStatement]:
-    ahead = [o.x for o in seen.objects if o.cls in _WORKS and o.x > 0.0]
-    return [ClosureStatement(spoken_distance(min(ahead)))] if ahead else []
 
 
 def seen_statements(seen: Perceived) -> list[Statement]:
@@ -59,12 +53,15 @@ def seen_statements(seen: Perceived) -> list[Statement]:
             else [StopControlStatement(control, line) for control in _CONTROLS]
         )
     said += [CrossingStatement(spoken_distance(distance)) for distance in seen.crossings]
-    said += _works(seen)
+    said += [ClosureStatement(spoken_distance(seen.works))] if seen.works is not None else []
     said += [o.statement() for o in seen.objects if o.cls]
     said += [o.intends() for o in seen.objects if o.cls and o.intention not in _QUIET]
-    free = float("inf") if seen.lead_gap is None else seen.lead_gap
-    said += [ClearStatement(d) for d in DISTANCES if d <= max(free, DISTANCES[0])]
+    said += [ClearStatement(distance) for distance in DISTANCES if _clear(distance, seen)]
     return list(dict.fromkeys(said))
+
+
+def _clear(distance: int, seen: Perceived) -> bool:
+    return seen.lead_gap is None or distance <= max(seen.lead_gap, DISTANCES[0])
 
 
 def argued_statements(
@@ -95,7 +92,9 @@ def _borne_out(statement: Statement, seen: Perceived) -> Statement | None:
             near = [d for d in seen.crossings if distance_agrees(distance, d)]
             return CrossingStatement(spoken_distance(near[0])) if near else None
         case ClosureStatement():
-            return next(iter(_works(seen)), None)
+            return ClosureStatement(spoken_distance(seen.works)) if seen.works is not None else None
+        case ClearStatement(distance):
+            return statement if _clear(distance, seen) else None
         case ObjectStatement(cls, zone, distance, _):
             there = [o for o in _there(seen, cls, zone) if distance_agrees(distance, o.distance)]
             return min(there, key=lambda o: abs(o.distance - distance)).statement() if there else None

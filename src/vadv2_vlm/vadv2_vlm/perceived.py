@@ -28,6 +28,7 @@ _WALKING = 0.5
 queries of ten say that he stands. Which way he faces is known better."""
 _FRONT = VehicleConfig().length - VehicleConfig().rear_overhang
 """m from the rear axle to the front bumper, from which the narrator measures distances on the way."""
+_WORKS = (AgentClass.TRAFFIC_CONE, AgentClass.BARRIER)
 _BESIDE = 6.0
 """m beside the ego's axis within which a crossing is on its way."""
 
@@ -81,6 +82,7 @@ class Perceived:
         signal: State of the next light on the way; None for none.
         stop_line: Distance to the next stop line; None for none.
         crossings: Distances to the crossings on the way.
+        works: Distance to the first cone or barrier ahead; None for none.
         lead_gap: Distance to the vehicle ahead; None for none.
         weather: The likeliest.
     """
@@ -90,6 +92,7 @@ class Perceived:
     signal: SignalState | None
     stop_line: float | None
     crossings: tuple[float, ...]
+    works: float | None
     lead_gap: float | None
     weather: Weather
 
@@ -141,13 +144,16 @@ def perceived(slots: SceneSlots) -> Perceived:
     stop_confidence, stop = ahead[states], ahead[states + 1]
     lead_confidence, gap = ahead[states + 4], ahead[states + 5]
     weather = ahead[states + 10 : states + 10 + len(Weather)]
+    objects = _objects(slots.objects.astype(np.float32))
+    works = [max(o.x - _FRONT, 0.0) for o in objects if o.cls in _WORKS and o.x > 0.0]
     seen = 1.0 - signal[int(SignalState.UNKNOWN)] >= SURE
     return Perceived(
         speed=float(10.0 * slots.ego[0]),
-        objects=_objects(slots.objects.astype(np.float32)),
+        objects=objects,
         signal=SignalState(1 + int(signal[1:].argmax())) if seen else None,
         stop_line=max(RANGE * float(stop / stop_confidence), 0.0) if stop_confidence >= SURE else None,
         crossings=_crossings(slots.map.astype(np.float32)),
+        works=min(works, default=None),
         lead_gap=RANGE * float(gap / lead_confidence) if lead_confidence >= SURE else None,
         weather=Weather(int(weather.argmax())),
     )
