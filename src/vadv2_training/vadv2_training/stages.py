@@ -29,6 +29,7 @@ from vadv2_training.optimization import OptimizationConfig
 from vadv2_training.perceived_frames import write_slots
 from vadv2_training.planned_frames import write_planned
 from vadv2_training.planner_task import WORDS_ALONE, PlannerModule, PlannerTask, SeenStore, perceive_frames
+from vadv2_training.reading import teach_reading
 from vadv2_training.trainer import TrainingResult, train
 from vadv2_vlm.config import SlotConfig
 from vadv2_vlm.language_model import load_language_model
@@ -66,6 +67,7 @@ def train_driving(
     anchors = anchors_of(store, PLANNERS[architecture].modes, seed)
     save_anchors(out / "anchors.json", anchors)
     planner = make_network("truncated_diffusion", PLANNERS[architecture], anchors, seed)
+    teach_reading(planner, seed)
     trains(scene, STAGES[1]["perception"])
     trains(planner, STAGES[1]["planner"])
     module = DrivingModule(scene, planner, VehicleConfig(), PlanningLossConfig(), QueryLossConfig())

@@ -18,7 +18,6 @@ from vadv2_training.losses.collision import collision_loss
 from vadv2_training.losses.comfort import comfort_loss
 from vadv2_training.losses.imitation import imitation_loss, nearest_anchor
 from vadv2_training.losses.path import path_loss
-from vadv2_training.losses.reading import reading_loss
 from vadv2_training.losses.risks import RiskTruth, risk_labels, risk_loss
 from vadv2_training.losses.road import boundary_loss, lane_direction_loss
 
@@ -43,7 +42,6 @@ class PlanningLossConfig:
     comfort: float = parameter(1.0, "Jerk, acceleration, yaw rate.", minimum=0.0, maximum=100.0)
     boundary: float = parameter(10.0, "Footprint near the road's edge.", minimum=0.0, maximum=100.0)
     direction: float = parameter(0.1, "Against the lane's direction.", minimum=0.0, maximum=100.0)
-    reading: float = parameter(1.0, "What a command in words asks for.", minimum=0.0, maximum=100.0)
     risks: float = parameter(10.0, "What each mode's future comes to.", minimum=0.0, maximum=1000.0)
 
     def __post_init__(self) -> None:
@@ -87,7 +85,7 @@ class PlannerTargets:
         return self.future_known[:, STRIDE - 1 :: STRIDE]
 
 
-TERMS = ("focal", "waypoints", "path", "alignment", "collision", "comfort", "boundary", "direction", "reading", "risks")
+TERMS = ("focal", "waypoints", "path", "alignment", "collision", "comfort", "boundary", "direction", "risks")
 """Names of the terms."""
 
 
@@ -191,8 +189,5 @@ def planning_losses(
         trajectory = predictions[-1].features[rows, positive]
         cost = alignment_loss(reasoning.float(), trajectory.float(), batch.reasoning_valid[:, 0])
         add("alignment", config.alignment, cost)
-    read = reading_loss(network) if config.reading else None
-    if read is not None:
-        add("reading", config.reading, read)
     terms["total"] = torch.stack([terms[name] for name in TERMS]).sum()
     return terms
