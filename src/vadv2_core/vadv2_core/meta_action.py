@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from vadv2_core.geometry import Array
 from vadv2_core.stamps import Stamp, seconds_between
 from vadv2_core.taxonomy import LateralAction, LongitudinalAction
 from vadv2_core.trajectory import Trajectory
@@ -24,7 +25,23 @@ CHANGE = 2.0
 IN_FORCE = 0.5
 """s after which a plan is not what the ego is about to do any more."""
 
+CREEPING, STANDING = 0.2, 0.5
+"""m/s: who is slow and does not get faster by more, or all but stands, stops; a slow start is none."""
+
 MetaAction = tuple[LongitudinalAction, LateralAction]
+
+
+def longitudinal_of(now: ArrayLike, then: ArrayLike) -> NDArray[np.int64]:
+    """`LongitudinalAction` of speeds now and at `HORIZON`, m/s, of any shapes that go together.
+
+    Senna's thresholds; a stop is what ends slow without getting faster, so that a start from rest is not one.
+    """
+    v0, v = np.asarray(now, dtype=np.float64), np.asarray(then, dtype=np.float64)
+    change = v - v0
+    stops = (v < STOP_SPEED) & ((change <= CREEPING) | (v < STANDING))
+    slower = np.where(-change > SPEED_CHANGE, int(LongitudinalAction.DECELERATE), int(LongitudinalAction.KEEP))
+    moves = np.where(change > SPEED_CHANGE, int(LongitudinalAction.ACCELERATE), slower)
+    return np.where(stops, int(LongitudinalAction.STOP), moves)
 
 
 def driven_action(times: ArrayLike, poses: ArrayLike, speeds: ArrayLike) -> MetaAction:
@@ -37,13 +54,7 @@ def driven_action(times: ArrayLike, poses: ArrayLike, speeds: ArrayLike) -> Meta
     """
     t, p, v = (np.asarray(a, dtype=np.float64) for a in (times, poses, speeds))
     end = int(np.searchsorted(t, HORIZON + 1e-9) - 1)
-    change = v[end] - v[0]
-    if v[end] < STOP_SPEED and (change < -0.5 or v[0] < STOP_SPEED):
-        longitudinal = LongitudinalAction.STOP
-    elif abs(change) < SPEED_CHANGE:
-        longitudinal = LongitudinalAction.KEEP
-    else:
-        longitudinal = LongitudinalAction.ACCELERATE if change > 0.0 else LongitudinalAction.DECELERATE
+    longitudinal = LongitudinalAction(int(longitudinal_of(v[0], v[end])))
     p = p[: int(np.searchsorted(t, LATERAL_HORIZON + 1e-9))]
     yaw = float(np.unwrap(np.concatenate([[0.0], p[:, 2]]))[-1])
     side = float(p[-1, 1] - 0.5 * p[-1, 0] * np.tan(np.clip(yaw, -1.0, 1.0)))
@@ -58,6 +69,11 @@ def driven_action(times: ArrayLike, poses: ArrayLike, speeds: ArrayLike) -> Meta
     return longitudinal, lateral
 
 
+def action_of(points: Array, speed: float) -> MetaAction:
+    """Meta-actions of a future (n, 6), rows as in `Trajectory`, at a speed now, m/s."""
+    return driven_action(points[:, 0], points[:, 1:4], np.concatenate([[speed], points[1:, 4]]))
+
+
 def planned_action(plan: Trajectory | None, stamp: Stamp, speed: float) -> MetaAction | None:
     """Meta-actions of the plan in force; None without one, or where it is older than `IN_FORCE` or of the future.
 
@@ -68,5 +84,4 @@ def planned_action(plan: Trajectory | None, stamp: Stamp, speed: float) -> MetaA
     """
     if plan is None or not 0.0 <= seconds_between(plan.stamp, stamp) <= IN_FORCE:
         return None
-    points = plan.points
-    return driven_action(points[:, 0], points[:, 1:4], np.concatenate([[speed], points[1:, 4]]))
+    return action_of(plan.points, speed)

@@ -245,7 +245,7 @@ class PlannerConfig:
         3.0, "An older embedding is not used.", unit="s", minimum=0.0, maximum=60.0, live=True
     )
     heeding: float = parameter(
-        0.4,
+        0.25,
         "How much the reasoner's decision counts against a future's own score, less as it ages; 0 for nothing.",
         minimum=0.0,
         maximum=4.0,

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vadv2_core.geometry import Array
-from vadv2_core.meta_action import HORIZON, SPEED_CHANGE, STOP_SPEED
-from vadv2_core.taxonomy import LongitudinalAction
+from vadv2_core.meta_action import HORIZON, longitudinal_of
 from vadv2_core.trajectory import PLAN_RATE_HZ
 
 _LEAST = 0.01
@@ -27,12 +26,7 @@ def longitudinal_actions(points: Array, speed: float) -> NDArray[np.int64]:
         speed: Of the ego now, m/s.
     """
     end = min(round(HORIZON * PLAN_RATE_HZ), points.shape[1]) - 1
-    v = points[:, end, 4]
-    change = v - speed
-    stops = (v < STOP_SPEED) & ((change < -0.5) | (speed < STOP_SPEED))
-    faster = np.where(change > 0.0, int(LongitudinalAction.ACCELERATE), int(LongitudinalAction.DECELERATE))
-    moves = np.where(np.abs(change) < SPEED_CHANGE, int(LongitudinalAction.KEEP), faster)
-    return np.where(stops, int(LongitudinalAction.STOP), moves)
+    return longitudinal_of(speed, points[:, end, 4])
 
 
 def heeded(points: Array, speed: float, decision: Array, weight: float) -> Array:

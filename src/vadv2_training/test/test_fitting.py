@@ -125,7 +125,7 @@ def test_a_big_models_adapter_is_trained_and_nothing_else(whole, tmp_path):
     perceive_store(store, model, slots, lambda *_: None)
     adapter = AdapterConfig(str(language), rank=4)
     steps = replace(STEPS, batch_size=5)
-    result = train_adapter(store, slots, model, steps, adapter, "adapted", lambda *_: None)
+    result = train_adapter(store, slots, None, model, steps, adapter, "adapted", lambda *_: None)
     assert result.steps == 2 and np.isfinite(result.losses["total"])
     assert not (model / "vlm" / "language_model").exists(), "the big model is named, not copied"
     loaded = load_vlm(model / "vlm")
@@ -138,7 +138,7 @@ def test_a_big_models_adapter_is_trained_and_nothing_else(whole, tmp_path):
     own = dict(loaded.model.language_model.named_parameters())
     name = next(n for n in own if n.endswith("q_proj.base_layer.weight"))
     assert torch.equal(own[name].float(), plain[name.replace(".base_layer", "")].float()), "its weights stay"
-    again = train_adapter(store, slots, model, steps, adapter, "adapted", lambda *_: None)
+    again = train_adapter(store, slots, None, model, steps, adapter, "adapted", lambda *_: None)
     assert again.steps == 2 and again.seconds < result.seconds + 5.0
 
 
@@ -149,7 +149,7 @@ def test_a_language_model_of_another_width_is_refused(whole, tmp_path):
     )
     store = FrameStore(folder / "store", 1)
     with pytest.raises(InputError, match="48 channels"):
-        train_adapter(store, tmp_path, folder / "model", STEPS, AdapterConfig(str(narrow)), "x", lambda *_: None)
+        train_adapter(store, tmp_path, None, folder / "model", STEPS, AdapterConfig(str(narrow)), "x", lambda *_: None)
 
 
 TWO = """

@@ -27,6 +27,7 @@ from vadv2_training.losses import PlanningLossConfig
 from vadv2_training.losses.planning import TERMS
 from vadv2_training.optimization import OptimizationConfig
 from vadv2_training.planner_task import PlannerModule, PlannerTask, SeenStore, perceive_frames
+from vadv2_training.reading import teach_reading
 from vadv2_training.trainer import train
 
 
@@ -186,6 +187,7 @@ def ablate(
         if not directory.is_dir():
             torch.manual_seed(config.seed)
             network = make_network(row.planner, replace(shipped.config, **row.model), anchors, config.seed)
+            teach_reading(network, config.seed)
             network.train()
             module = PlannerModule(network, replace(PlanningLossConfig(), **row.losses), VehicleConfig())
             task = PlannerTask(module, perceived(row.past))

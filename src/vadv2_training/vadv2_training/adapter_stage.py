@@ -64,6 +64,7 @@ def require_width(language: LanguageModel, model: Path) -> None:
 def train_adapter(
     store: FrameStore,
     slots: Path,
+    planned: Path | None,
     model: Path,
     config: OptimizationConfig,
     adapter: AdapterConfig,
@@ -76,6 +77,7 @@ def train_adapter(
     Args:
         store: Cached frames with words.
         slots: What perception says of them (`perceived_frames.write_slots`).
+        planned: What the planner would do in them (`planned_frames.write_planned`); None tells no sample a plan.
         model: Model directory with perception and planner.
         config: How.
         adapter: On what.
@@ -98,7 +100,7 @@ def train_adapter(
             parameter_.data = parameter_.data.float()
     vlm = VlmModel(language, slot_config(encoder.model))
     vlm.train()
-    task = LanguageTask(LanguageModule(vlm), store, slots)
+    task = LanguageTask(LanguageModule(vlm), store, slots, planned=planned)
     facts = {"stage": 2, "frames": len(task), "encoder": encoder.encoder_hash, "adapter": to_mapping(adapter)}
     result = train(task, config, model / "run-language", facts=facts, on_step=on_step, stop_after=stop_after)
     if result.steps == config.steps:
@@ -114,7 +116,7 @@ def make_adapter(recipe: Recipe, out: Path, adapter: AdapterConfig, progress: Pr
     Raises:
         InputError: see `train_adapter`.
     """
-    model = make_model(recipe, out, progress, until="planning")
+    model = make_model(recipe, out, progress, until="perceive")
     journal = Journal(out / "journal.json", recipe)
     if not journal.done("language") or not (model / "vlm" / "adapter").is_dir():
         config = replace(recipe.language, seed=recipe.seed)
@@ -124,5 +126,7 @@ def make_adapter(recipe: Recipe, out: Path, adapter: AdapterConfig, progress: Pr
 
         store = FrameStore(out / "frames", recipe.window)
         with journal.step("language"):
-            train_adapter(store, out / "slots", model, config, adapter, f"{recipe.name}-{recipe.seed}", told)
+            train_adapter(
+                store, out / "slots", out / "planned", model, config, adapter, f"{recipe.name}-{recipe.seed}", told
+            )
     return model

@@ -29,9 +29,9 @@ PAST_INTENTS = 2
 """Earlier intents a sample may be conditioned on."""
 PAST_SPACING = 1.0
 """Seconds between reasonings on the road; a past that is nearer would be copied instead of looking."""
-VARIED, REPHRASED, PLANNED = 0.1, 0.5, 0.7
-"""Shares of samples in the narrator's varied words (a small model learns facts faster in usual ones), of samples whose
-command is given in other words alone, its action unknown, and of those that are told the plan in force."""
+REPHRASED, PLANNED = 0.5, 0.7
+"""Shares of the samples whose command is given in other words alone, its action unknown, and of those that are told the
+plan in force."""
 
 
 class LanguageModule(nn.Module):
@@ -70,15 +70,13 @@ def truth_of(
 
 
 def worded(said: dict[str, Any], draw: np.random.Generator, slots: SceneSlots) -> dict[str, Any]:
-    """The narrator's texts as a sample learns them.
+    """The narrator's texts as a sample learns them, in usual words: they are learned faster, and none other are spoken.
 
-    Mostly in usual words and held to what the slots bear out; the command often in other words alone.
+    Scene and trace are held to what the slots bear out; the command is often given in other words alone.
     """
-    out = dict(said)
-    if draw.random() >= VARIED:
-        seen = perceived(slots)
-        out |= {"intent": in_usual_words(said["intent"])}
-        out |= {part: held_to(said[part], seen) for part in ("scene", "trace")}
+    seen = perceived(slots)
+    out = dict(said) | {"intent": in_usual_words(said["intent"])}
+    out |= {part: held_to(said[part], seen) for part in ("scene", "trace")}
     action = DrivingAction(said["action"])
     if draw.random() < REPHRASED and action is not DrivingAction.UNKNOWN:
         out |= {"command": command_text(action, 0.0, draw), "action": int(DrivingAction.UNKNOWN)}

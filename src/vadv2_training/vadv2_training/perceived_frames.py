@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import safe_open
 from safetensors.numpy import load, save
 
 from vadv2_core.ego import EgoState
+from vadv2_core.errors import InputError
 from vadv2_core.files import write_bytes_atomic
 from vadv2_core.geometry import Pose2
 from vadv2_core.tokens import SceneTokens
@@ -22,7 +24,7 @@ from vadv2_perception.model import SceneModel
 from vadv2_training.driving_module import SCENE_KEYS, SeenFrames, see
 from vadv2_training.frame_store import FrameStore, Window
 from vadv2_vlm.config import SlotConfig
-from vadv2_vlm.slots import SceneSlots, scene_slots
+from vadv2_vlm.slots import AHEAD_FEATURES, SceneSlots, scene_slots
 
 _CHUNK = 16
 """New frames that are perceived at a time; the frames of the history before them are perceived again."""
@@ -108,18 +110,36 @@ def perceive(model: SceneModel, store: FrameStore, shard: int, encoder_hash: str
 def write_slots(
     model: SceneModel, store: FrameStore, directory: Path, config: SlotConfig, encoder_hash: str
 ) -> Iterator[int]:
-    """Perceive every shard that has no slots yet; yields the number of shards done."""
+    """Perceive every shard that has no slots of this encoder yet; yields the number of shards done."""
+    made = {"encoder": encoder_hash, "ahead": str(AHEAD_FEATURES)}
     for shard, name in enumerate(store.names):
         path = directory / f"{name}.safetensors"
-        if not path.exists():
+        if made_of(path) != made:
             slots = [scene_slots(tokens, config) for tokens in perceive(model, store, shard, encoder_hash)]
             arrays = {f.name: np.stack([getattr(s, f.name) for s in slots]) for f in fields(SceneSlots)}
-            write_bytes_atomic(path, save(arrays))
+            write_bytes_atomic(path, save(arrays, made))
         yield shard + 1
 
 
+def made_of(path: Path) -> dict[str, str] | None:
+    """What a kept file says that it was made of; None where there is no file."""
+    if not path.exists():
+        return None
+    with safe_open(path, framework="np") as file:
+        return dict(file.metadata() or {})
+
+
 def read_slots(directory: Path, name: str) -> list[SceneSlots]:
-    """The slots of a shard, one a frame."""
-    arrays = load((directory / f"{name}.safetensors").read_bytes())
+    """The slots of a shard, one a frame.
+
+    Raises:
+        InputError: where there are none, or those of another token door.
+    """
+    path = directory / f"{name}.safetensors"
+    if not path.exists():
+        raise InputError("no such file", str(path), "the slots of `vadv2 train --until perceive`")
+    arrays = load(path.read_bytes())
+    if arrays["ahead"].shape[1:] != (AHEAD_FEATURES,):
+        raise InputError(f"ahead is {arrays['ahead'].shape[1:]}", str(path), f"({AHEAD_FEATURES},), slots made anew")
     count = len(arrays["ego"])
     return [SceneSlots(*(arrays[f.name][i] for f in fields(SceneSlots))) for i in range(count)]

@@ -11,17 +11,21 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
+from vadv2_core.errors import InputError
 from vadv2_core.files import write_bytes_atomic
-from vadv2_core.meta_action import MetaAction, driven_action
+from vadv2_core.meta_action import MetaAction, action_of
 from vadv2_core.taxonomy import LateralAction, LongitudinalAction
 from vadv2_planner.motion import motion_from_positions
+from vadv2_training.perceived_frames import made_of
 from vadv2_training.planner_task import PlannerModule, PlannerTask, SeenStore
 
 _CHUNK = 64
 
 
-def write_planned(module: PlannerModule, seen: SeenStore, directory: Path, seed: int = 0) -> Iterator[int]:
-    """Plan every frame of a store that has no plans yet; yields the number of shards done.
+def write_planned(
+    module: PlannerModule, seen: SeenStore, directory: Path, planner_hash: str, seed: int = 0
+) -> Iterator[int]:
+    """Plan every frame of a store that has no plans of this planner yet; yields the number of shards done.
 
     The likeliest future counts, without reasoning and before any check: a plan of the road that was changed on the way
     is another plan for the words, not another truth.
@@ -30,8 +34,10 @@ def write_planned(module: PlannerModule, seen: SeenStore, directory: Path, seed:
         module: The planner.
         seen: Every frame of the store, with what perception says of it.
         directory: Where to keep them: (frames, 2) uint8 of `MetaAction` a shard.
+        planner_hash: Of its weights.
         seed: Of the sampler's noise.
     """
+    made = {"planner": planner_hash}
     module.eval()
     task = PlannerTask(module, seen)
     places: dict[int, list[int]] = {}
@@ -39,11 +45,11 @@ def write_planned(module: PlannerModule, seen: SeenStore, directory: Path, seed:
         places.setdefault(shard, []).append(row)
     for shard, name in enumerate(seen.frames.names):
         path = directory / f"{name}.safetensors"
-        if not path.exists():
+        if made_of(path) != made:
             rows = places[shard]
             parts = [_actions(task, rows[i : i + _CHUNK], seed) for i in range(0, len(rows), _CHUNK)]
             directory.mkdir(parents=True, exist_ok=True)
-            write_bytes_atomic(path, save({"planned": np.concatenate(parts)}))
+            write_bytes_atomic(path, save({"planned": np.concatenate(parts)}, made))
         yield shard + 1
 
 
@@ -59,12 +65,18 @@ def _actions(task: PlannerTask, rows: list[int], seed: int) -> NDArray[np.uint8]
     actions = []
     for positions, velocity in zip(futures, batch.velocity[:, 0].tolist(), strict=True):
         points = motion_from_positions(positions[None], velocity, 0.1 * len(positions))[0]
-        speeds = np.concatenate([[velocity], points[1:, 4]])
-        actions.append([int(a) for a in driven_action(points[:, 0], points[:, 1:4], speeds)])
+        actions.append([int(a) for a in action_of(points, velocity)])
     return np.array(actions, dtype=np.uint8)
 
 
 def read_planned(directory: Path, name: str) -> list[MetaAction]:
-    """The plans of a shard's frames."""
-    rows = load((directory / f"{name}.safetensors").read_bytes())["planned"]
+    """The plans of a shard's frames.
+
+    Raises:
+        InputError: where there are none.
+    """
+    path = directory / f"{name}.safetensors"
+    if not path.exists():
+        raise InputError("no such file", str(path), "the plans of `vadv2 train --until perceive`")
+    rows = load(path.read_bytes())["planned"]
     return [(LongitudinalAction(int(a)), LateralAction(int(b))) for a, b in rows]

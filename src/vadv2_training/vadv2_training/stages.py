@@ -112,9 +112,10 @@ def perceive_store(store: FrameStore, model: Path, slots: Path, on_step: OnStep)
 
 def plan_store(store: FrameStore, seen: Path, model: Path, planned: Path, on_step: OnStep) -> None:
     """What the trained planner would do in every cached frame, for the reasoner to explain."""
-    _, planner, _, _ = load_network(model / "planner")
+    _, planner, checkpoint, _ = load_network(model / "planner")
     module = PlannerModule(planner, PlanningLossConfig(), VehicleConfig())
-    for done in write_planned(module, seen_frames(store, load_encoder(model / "perception"), seen), planned):
+    frames = seen_frames(store, load_encoder(model / "perception"), seen)
+    for done in write_planned(module, frames, planned, checkpoint.sha256):
         on_step(done, {})
 
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import torch
 
+from vadv2_core.command import DrivingCommand
 from vadv2_core.language import lexicon
 from vadv2_core.language.sentences import say, templates
 from vadv2_core.language.statements import (
@@ -28,7 +29,7 @@ from vadv2_core.language.statements import (
     StopControlStatement,
     WeatherStatement,
 )
-from vadv2_core.taxonomy import Cause, DrivingAction, EdgeCaseFlag, LateralAction, LongitudinalAction
+from vadv2_core.taxonomy import Cause, EdgeCaseFlag, LateralAction, LongitudinalAction
 from vadv2_vlm import prompt
 from vadv2_vlm.constraint import Trie
 from vadv2_vlm.grounding import argued_statements, seen_statements
@@ -73,7 +74,7 @@ class Grounds:
     """What a reasoning stands on: the slots, what was asked, and the edge cases that it said yes to."""
 
     seen: Perceived
-    command: DrivingAction
+    command: DrivingCommand
     flags: tuple[EdgeCaseFlag, ...]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
+from vadv2_core.command import DrivingCommand
 from vadv2_core.language.lexicon import ASKED, INTENDS
 from vadv2_core.language.sentences import parse_text, say
 from vadv2_core.language.statements import (
@@ -61,16 +62,17 @@ def seen_statements(seen: Perceived) -> list[Statement]:
 
 
 def _clear(distance: int, seen: Perceived) -> bool:
-    return seen.lead_gap is None or distance <= max(seen.lead_gap, DISTANCES[0])
+    return distance <= max(seen.clear, DISTANCES[0])
 
 
 def argued_statements(
-    seen: Perceived, command: DrivingAction, flags: Iterable[EdgeCaseFlag], action: MetaAction
+    seen: Perceived, command: DrivingCommand, flags: Iterable[EdgeCaseFlag], action: MetaAction
 ) -> list[Statement]:
     """Everything that a trace may be made of; the action that it comes to is the one that was stated."""
     said: list[Statement] = [EgoStatement(spoken_speed(seen.speed))]
-    # A command in words alone is the reasoner's to understand.
-    said += [CommandStatement(c) for c in ASKED.phrases if command in (c, DrivingAction.UNKNOWN)]
+    # A command in words alone is the reasoner's to understand; without words nothing is asked.
+    in_words = command.action is DrivingAction.UNKNOWN and bool(command.text.strip())
+    said += [CommandStatement(asked) for asked in ASKED.phrases if in_words or asked is command.action]
     said += [FlagStatement(flag, True) for flag in flags]
     return [*said, *seen_statements(seen), ActionStatement(*action)]
 

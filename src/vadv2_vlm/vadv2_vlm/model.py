@@ -71,7 +71,8 @@ def normalise(hidden: torch.Tensor) -> torch.Tensor:
 class VlmModel(nn.Module):
     """Token projector, language model, and heads over the reasoning embedding.
 
-    The heads make the decision linearly readable from the embedding; the road uses the decoded words, training both.
+    The heads make the decision linearly readable from the embedding. On the road the longitudinal one goes with the
+    embedding to the planner, which heeds it; the words are decoded.
     The vision tower, which never runs behind the token door, is frozen here; what else trains is the caller's choice
     (everything as it comes, or an adapter by `vadv2_vlm.lora.attach_adapter`).
 

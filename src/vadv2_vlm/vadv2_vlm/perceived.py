@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from vadv2_core.language.statements import (
     IntentionStatement,
     ObjectStatement,
+    Zone,
     motion_of,
     spoken_distance,
     zone_of,
@@ -30,7 +31,7 @@ _FRONT = VehicleConfig().length - VehicleConfig().rear_overhang
 """m from the rear axle to the front bumper, from which the narrator measures distances on the way."""
 _WORKS = (AgentClass.TRAFFIC_CONE, AgentClass.BARRIER)
 _BESIDE = 6.0
-"""m beside the ego's axis within which a crossing is on its way."""
+"""m beside the ego's axis within which a crossing, or a closed lane, is on its way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +83,8 @@ class Perceived:
         signal: State of the next light on the way; None for none.
         stop_line: Distance to the next stop line; None for none.
         crossings: Distances to the crossings on the way.
-        works: Distance to the first cone or barrier ahead; None for none.
-        lead_gap: Distance to the vehicle ahead; None for none.
+        works: Distance to the first cone or barrier ahead, not far aside; None for none.
+        clear: Distance to the vehicle ahead or to whoever is straight ahead; infinite for nobody.
         weather: The likeliest.
     """
 
@@ -93,7 +94,7 @@ class Perceived:
     stop_line: float | None
     crossings: tuple[float, ...]
     works: float | None
-    lead_gap: float | None
+    clear: float
     weather: Weather
 
 
@@ -145,7 +146,9 @@ def perceived(slots: SceneSlots) -> Perceived:
     lead_confidence, gap = ahead[states + 4], ahead[states + 5]
     weather = ahead[states + 10 : states + 10 + len(Weather)]
     objects = _objects(slots.objects.astype(np.float32))
-    works = [max(o.x - _FRONT, 0.0) for o in objects if o.cls in _WORKS and o.x > 0.0]
+    works = [max(o.x - _FRONT, 0.0) for o in objects if o.cls in _WORKS and o.x > 0.0 and abs(o.y) < _BESIDE]
+    clear = [o.x - _FRONT for o in objects if zone_of(o.x, o.y) is Zone.AHEAD]
+    clear += [RANGE * float(gap / lead_confidence)] if lead_confidence >= SURE else []
     seen = 1.0 - signal[int(SignalState.UNKNOWN)] >= SURE
     return Perceived(
         speed=float(10.0 * slots.ego[0]),
@@ -154,6 +157,6 @@ def perceived(slots: SceneSlots) -> Perceived:
         stop_line=max(RANGE * float(stop / stop_confidence), 0.0) if stop_confidence >= SURE else None,
         crossings=_crossings(slots.map.astype(np.float32)),
         works=min(works, default=None),
-        lead_gap=RANGE * float(gap / lead_confidence) if lead_confidence >= SURE else None,
+        clear=max(min(clear, default=float("inf")), 0.0),
         weather=Weather(int(weather.argmax())),
     )

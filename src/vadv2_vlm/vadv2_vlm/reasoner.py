@@ -19,7 +19,7 @@ from vadv2_core.errors import InputError
 from vadv2_core.meta_action import MetaAction
 from vadv2_core.reasoning import Reasoning, ReasoningEmbedding
 from vadv2_core.stamps import Stamp
-from vadv2_core.taxonomy import DrivingAction, EdgeCaseFlag
+from vadv2_core.taxonomy import EdgeCaseFlag
 from vadv2_core.tokens import SceneTokens
 from vadv2_vlm import prompt
 from vadv2_vlm.config import SlotConfig, VlmConfig
@@ -143,7 +143,7 @@ class Reasoner:
         started = time.monotonic()
         slots = scene_slots(tokens, self._ready(tokens).slots)
         state = self._begin(slots, tokens.ego, command)
-        seen = (perceived(slots), command.action) if self._config.sentences == "seen" else None
+        seen = (perceived(slots), command) if self._config.sentences == "seen" else None
         before = (self._past_words(past), prompt.plan_words(planned))
         return self._answer(state, tokens.stamp, before, self._budget(started, seconds), started, seen)
 
@@ -211,7 +211,7 @@ class Reasoner:
     def _embedding(self, state: Continuation, stamp: Stamp) -> ReasoningEmbedding:
         vector = normalise(state.hidden)[0].cpu().numpy()
         if not np.isfinite(vector).all():
-            vector = np.zeros_like(vector)
+            return ReasoningEmbedding(stamp, np.zeros_like(vector), self.model_id)
         return self.opinion(vector, stamp)
 
     @torch.inference_mode()
@@ -236,7 +236,7 @@ class Reasoner:
         before: Sequence[str],
         budget: Budget,
         started: float,
-        seen: tuple[Perceived, DrivingAction] | None,
+        seen: tuple[Perceived, DrivingCommand] | None,
     ) -> Reasoning:
         language = self.language
         for words in filter(None, before):

@@ -14,7 +14,7 @@ from vadv2_msgs import msg as messages
 
 from vadv2_core.command import DrivingCommand
 from vadv2_core.errors import InputError
-from vadv2_core.meta_action import planned_action
+from vadv2_core.meta_action import MetaAction, planned_action
 from vadv2_core.reasoning import Reasoning
 from vadv2_core.taxonomy import DrivingAction
 from vadv2_core.tokens import SceneTokens
@@ -34,6 +34,9 @@ from vadv2_ros.worker_node import WorkerNode
 from vadv2_vlm.node_configuration import VlmNodeConfig
 from vadv2_vlm.priority import step_back
 from vadv2_vlm.reasoner import Reasoner
+
+Page = tuple[SceneTokens, MetaAction | None]
+"""A frame to be spoken of, and the plan in force when it came."""
 
 
 def in_words(reasoning: Reasoning) -> String:
@@ -62,7 +65,7 @@ class VlmNode(WorkerNode[VlmNodeConfig, SceneTokens]):
         self.listen(messages.DrivingCommand, "driving_command", self._on_command, qos.LATCHED)
         self.listen(messages.Trajectory, "trajectory", self._on_trajectory, qos.STAGE)
         self.listen(messages.SceneTokens, "scene_tokens", self._on_tokens, qos.STAGE)
-        self._pages: Mailbox[SceneTokens] = Mailbox()
+        self._pages: Mailbox[Page] = Mailbox()
         self._writer: threading.Thread | None = None
 
     def _on_command(self, message: Any) -> None:
@@ -94,30 +97,36 @@ class VlmNode(WorkerNode[VlmNodeConfig, SceneTokens]):
         every = self.config.every
         if every:
             if self._frames % every == 0:
-                self._say_words(item, command, None)
+                self._say_words(item, command, self._planned(item), None)
         elif self._frames and time.monotonic() - self._last_words >= self.config.period:
             self._last_words = time.monotonic()
-            self._pages.put(item)
+            # What is about to be done is asked now: a page may wait, and a plan made meanwhile is not of its frame.
+            self._pages.put((item, self._planned(item)))
         self._frames += 1
         self.send(self._embedding, embedding_to_message, self._reasoner.embed(item, command))
 
     def _command_for(self, tokens: SceneTokens) -> DrivingCommand:
         return self._command or DrivingCommand(tokens.stamp, "", DrivingAction.UNKNOWN)
 
-    def _write(self, pages: Mailbox[SceneTokens]) -> None:
+    def _planned(self, tokens: SceneTokens) -> MetaAction | None:
+        return planned_action(self._plan, tokens.stamp, tokens.ego.speed)
+
+    def _write(self, pages: Mailbox[Page]) -> None:
         if not self.config.every:  # In step the road waits for the words.
             step_back()
-        while (tokens := pages.take()) is not None:
+        while (page := pages.take()) is not None:
+            tokens, planned = page
             try:
-                self._say_words(tokens, self._command_for(tokens), self.config.reasoner.max_seconds or None)
+                self._say_words(tokens, self._command_for(tokens), planned, self.config.reasoner.max_seconds or None)
             except InputError as error:
                 self.count_bad_input(error)
             except Exception as error:  # words may fail; the embedding and the drive go on
                 self.counters["failures"] += 1
                 self.say(f"{type(error).__name__}: {error}")
 
-    def _say_words(self, tokens: SceneTokens, command: DrivingCommand, seconds: float | None) -> None:
-        planned = planned_action(self._plan, tokens.stamp, tokens.ego.speed)
+    def _say_words(
+        self, tokens: SceneTokens, command: DrivingCommand, planned: MetaAction | None, seconds: float | None
+    ) -> None:
         reasoning = self._reasoner.reason(tokens, command, tuple(self._past), seconds, planned)
         self._past.append(reasoning)
         self.counters["reasonings"] += 1

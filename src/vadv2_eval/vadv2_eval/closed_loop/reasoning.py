@@ -12,7 +12,7 @@ from vadv2_core.decision import Decision
 from vadv2_core.errors import InputError
 from vadv2_core.geometry import Array, Pose2
 from vadv2_core.language.statements import IntentionStatement
-from vadv2_core.meta_action import HORIZON, driven_action
+from vadv2_core.meta_action import HORIZON, MetaAction, driven_action
 from vadv2_core.reasoning import Reasoning
 from vadv2_core.scene import RoadMap, Scene
 from vadv2_core.stamps import NANOSECONDS, Stamp, seconds_between
@@ -97,13 +97,12 @@ def _statements(
 
 
 def _driven(future: Sequence[Scene], road: RoadMap) -> tuple[str, ...]:
-    """What was driven over the next 3 s; empty where the drive ended before."""
+    """What was driven over the next 3 s; empty where the drive ended before, or went where no lane is."""
     if len(future) < SHORTEST_FUTURE:
         return ()
     poses = np.array([(s.ego.pose.x, s.ego.pose.y, s.ego.pose.yaw) for s in future])
     times = np.array([seconds_between(future[0].stamp, s.stamp) for s in future])
-    longitudinal, lateral = action_on_road(road, times, poses, np.array([s.ego.speed for s in future]))
-    return longitudinal.name, lateral.name
+    return _named(action_on_road(road, times, poses, np.array([s.ego.speed for s in future])))
 
 
 def driven_between(
@@ -123,9 +122,12 @@ def driven_between(
         return ()
     rows = np.asarray(rows[:there])
     if road is not None:
-        longitudinal, lateral = action_on_road(road, times[:there], rows[:, :3], rows[:, 3])
-        return longitudinal.name, lateral.name
+        return _named(action_on_road(road, times[:there], rows[:, :3], rows[:, 3]))
     origin = Pose2(*(float(v) for v in rows[0, :3]))
     poses = np.column_stack([origin.inverse_transform(rows[:, :2]), rows[:, 2] - rows[0, 2]])
-    longitudinal, lateral = driven_action(times[:there], poses, rows[:, 3])
-    return longitudinal.name, lateral.name
+    return _named(driven_action(times[:there], poses, rows[:, 3]))
+
+
+def _named(action: MetaAction) -> tuple[str, ...]:
+    # Of a path that is on no lane nobody could state the lateral action.
+    return tuple(part.name for part in action) if all(action) else ()

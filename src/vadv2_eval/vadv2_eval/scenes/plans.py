@@ -38,7 +38,7 @@ RULES = {
 }
 """Who plans without a network: what the expert drove, straight on, the present motion, and PDMS's reference planner."""
 OPEN_LOOP_KEYS = ("stp3_gt_box", "stp3_pred_box")
-ACTION_RULE = "road"
+ACTION_RULE = "road2"
 """How what is planned and driven is put into words, in the keys of what is kept: rows of another rule are not these."""
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from vadv2_core.errors import InputError
 from vadv2_core.files import read_json, write_json_atomic
 from vadv2_core.scene_log import scene_logs
+from vadv2_core.taxonomy import LateralAction
 from vadv2_eval.intervals import rate_interval
 from vadv2_eval.jobs import Job, ResultStore, run_jobs
 from vadv2_eval.reasoning.records import ReasoningRecord, record_from_json
@@ -25,6 +26,7 @@ from vadv2_eval.scenes.plans import ACTION_RULE, REASONINGS
 from vadv2_eval.scenes.seen import StackOrder, planner_name
 from vadv2_eval.scenes.spoken import sampled, write_page
 from vadv2_eval.scenes.summary import clustered_mean, paired, planner_summary, reasoning_differences
+from vadv2_planner.config import PlannerConfig
 
 RECORDING_SEED = 90
 """Far from the seeds of training's recordings and of the evaluated drives."""
@@ -217,8 +219,7 @@ def _plans(run: _Run) -> dict[str, list[Any]]:
 
 def _networks(run: _Run, stack: StackOrder, kinds: dict[str, str], other: dict[str, list[tuple[str, int]]]) -> Any:
     tokens, embeddings = _tokens(run), _embeddings(run)
-    mark = f"{tokens.name}-{run.marks['vlm']}-{stack.mark('planner')}-{stack.steps}-{stack.route}-{'+'.join(kinds)}"
-    mark += f"-{ACTION_RULE}"
+    mark = f"{_planning_mark(run, stack)}-{'+'.join(kinds)}"
     return run.job(
         "plans:plan_scenes", "plans", lambda log: f"{log}#{mark}",
         lambda log: {
@@ -226,6 +227,12 @@ def _networks(run: _Run, stack: StackOrder, kinds: dict[str, str], other: dict[s
             "other": other[log],
         },
     )  # fmt: skip
+
+
+def _planning_mark(run: _Run, stack: StackOrder) -> str:
+    """What a plan of a scene depends on."""
+    asked = f"{stack.steps}-{stack.route}-{PlannerConfig().heeding}"
+    return f"{_tokens(run).name}-{run.marks['vlm']}-{stack.mark('planner')}-{asked}-{ACTION_RULE}"
 
 
 def _scores(run: _Run, plans: dict[str, list[Any]], chosen: Sequence[Candidate]) -> dict[str, Any]:
@@ -269,8 +276,7 @@ def _speak(run: _Run, own: list[Any] | None) -> dict[str, Any]:
             break
         wanted[log] = run.chosen[log]
     part = _Run(run.plan, wanted, run.marks)
-    # The words explain a plan, and are of the planner too.
-    mark = f"{_tokens(run).name}-{run.marks['vlm']}-{run.plan.stack.mark('planner')}-{ACTION_RULE}"
+    mark = _planning_mark(run, run.plan.stack)  # The words explain a plan.
     stack = asdict(run.plan.stack)
     found = part.job(
         "spoken:speak_scenes", "spoken", lambda log: f"{log}#{mark}",
@@ -307,6 +313,7 @@ def _agreement(rows: Sequence[tuple[str, dict[str, Any]]], own: list[Any] | None
     same, groups = [], []
     for log, row in rows:
         k = place[log] = place.get(log, -1) + 1
-        same.append(float(row["record"]["said"][:2] == planned[log, k]))
-        groups.append(log)
+        if LateralAction.UNKNOWN.name not in planned[log, k]:  # A plan on no lane has no name that could be stated.
+            same.append(float(row["record"]["said"][:2] == planned[log, k]))
+            groups.append(log)
     return clustered_mean(np.array(same), groups).to_json()

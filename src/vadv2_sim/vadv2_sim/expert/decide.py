@@ -8,6 +8,7 @@ import numpy as np
 
 from vadv2_core.decision import Decision
 from vadv2_core.geometry import Array
+from vadv2_core.meta_action import HORIZON, longitudinal_of
 from vadv2_core.scene import Agent, Scene
 from vadv2_core.taxonomy import (
     AgentClass,
@@ -27,24 +28,10 @@ from vadv2_sim.expert.motion import Movers
 from vadv2_sim.expert.route_path import LaneSpan, RoutePath
 from vadv2_sim.expert.speed import DT, Profiles
 
-HORIZON = 3.0
-"""A meta-action is what happens within this time, s (Senna)."""
-CHANGE = 3.0
-"""Smallest change of speed that is said, m/s (Senna)."""
-STOP_BELOW = 2.0
-"""Slower than this at the horizon is a stop, m/s (Senna)."""
 
-
-def longitudinal_of(profile: Profiles) -> LongitudinalAction:
+def longitudinal_action(profile: Profiles) -> LongitudinalAction:
     """Keep, accelerate, decelerate or stop, by the speed in 3 s."""
-    now, then = float(profile.v[0, 0]), float(profile.v[0, round(HORIZON / DT)])
-    if then < STOP_BELOW and (then <= now + 0.2 or then < 0.5):
-        return LongitudinalAction.STOP
-    if then - now > CHANGE:
-        return LongitudinalAction.ACCELERATE
-    if now - then > CHANGE:
-        return LongitudinalAction.DECELERATE
-    return LongitudinalAction.KEEP
+    return LongitudinalAction(int(longitudinal_of(profile.v[0, 0], profile.v[0, round(HORIZON / DT)])))
 
 
 def _span_at(path: RoutePath, s: float) -> LaneSpan | None:
@@ -174,7 +161,7 @@ def decide(
         config: Manner.
         foe: Whom of the others it would run into, did it not brake harder than its profile asked for.
     """
-    longitudinal = longitudinal_of(profile)
+    longitudinal = longitudinal_action(profile)
     lateral = lateral_of(scene, path, way, profile)
     held = int(profile.held[0])
     if way.way in (Way.LEFT, Way.RIGHT, Way.ROOM):
