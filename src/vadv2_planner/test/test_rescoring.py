@@ -174,27 +174,6 @@ def test_a_light_is_believed_by_the_mean_of_two_frames(rescorer: Rescorer, frame
     assert rescorer.objections(points, at_light(second, SignalState.GREEN, 14.2, 0.6), 8.0)[0] is not None
 
 
-def test_at_rest_before_a_line_green_must_be_sure_in_two_frames(rescorer: Rescorer, frame: Frame) -> None:
-    points = futures(straight(4.0), speed=0.0)
-
-    def held(*said: tuple[SignalState, float, float, float]) -> list[bool]:
-        rescorer.reset()
-        found = []
-        for i, (state, sure, distance, speed) in enumerate(said):
-            seen = replace(frame(), stamp=STAMP + i * 200_000_000)
-            seen = at_light(replace(seen, ego=replace(seen.ego, velocity=(speed, 0.0))), state, distance, sure)
-            found.append(rescorer.objections(points, seen, speed)[0] is not None)
-        return found
-
-    green, hardly = (SignalState.GREEN, 0.95, 2.0, 0.0), (SignalState.GREEN, 0.7, 2.0, 0.0)
-    assert held(hardly, hardly, hardly) == [True, True, True]
-    assert held(hardly, green, green) == [True, True, False], "one sure frame is not believed yet"
-    assert held((SignalState.OFF, 0.95, 2.0, 0.0)) == [False], "a dark light holds nobody"
-    assert held((SignalState.UNKNOWN, 0.9, 2.0, 0.0)) == [False], "nor does none"
-    assert held((SignalState.GREEN, 0.7, 20.0, 0.0)) == [False], "farther off lamps are seen"
-    assert held((SignalState.GREEN, 0.7, 5.0, 4.0)) == [False], "who drives saw them just now"
-
-
 def test_nothing_seen_or_switched_off_says_nothing(rescorer: Rescorer, tokens: SceneTokens) -> None:
     points = futures(straight(8.0))
     assert rescorer.objections(points, None, 8.0) == (None,)

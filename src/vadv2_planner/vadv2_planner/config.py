@@ -209,10 +209,6 @@ class RescoringConfig:
     line_margin: float = parameter(
         0.5, "Farther beyond a stop line than this is over it.", unit="m", minimum=0.0, maximum=5.0, live=True
     )
-    sure_green: float = parameter(
-        0.9, "At rest before a line, a light that is seen lets go from this probability on.", minimum=0.0, maximum=1.0,
-        live=True,
-    )  # fmt: skip
     hardest_stop: float = parameter(
         4.5, "A line that would need harder braking is driven over.", unit="m/s^2", minimum=0.5, maximum=9.0, live=True
     )

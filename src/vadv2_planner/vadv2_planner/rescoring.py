@@ -23,11 +23,6 @@ from vadv2_core.vehicle import VehicleConfig
 from vadv2_planner.config import RescoringConfig
 
 _HOLDS = (SignalState.RED, SignalState.YELLOW, SignalState.RED_YELLOW)
-_LETS_GO = (SignalState.GREEN, SignalState.OFF)
-_RESTING = 1.0
-"""m/s, below which the ego waits rather than approaches."""
-_AT_LINE = 6.0
-"""m to a stop line within which near-side lamps are, or soon will be, out of the pictures."""
 _CIRCLES = 5
 """The footprint is covered by so many circles of its width; the rear two are left out: who runs into them is behind."""
 _BEHIND = 2
@@ -70,10 +65,6 @@ def _in_words(kind: int) -> str:
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
-def _at_line(tokens: SceneTokens) -> bool:
-    return tokens.ego.speed < _RESTING and tokens.ahead.stop_distance < _AT_LINE
-
-
 class Rescorer:
     """Holds futures against what perception says of others and of the next signal, in two frames in a row."""
 
@@ -103,10 +94,7 @@ class Rescorer:
         count = min(int(self.config.horizon * PLAN_RATE_HZ), points.shape[1])
         near = points[:, _STRIDE - 1 : count : _STRIDE]
         met = self._met(near, tokens.objects, self._believed(tokens, before))
-        held = self._before.held
-        if before is not None:
-            # At the line one frame that lets go is not believed yet.
-            held = max(held, before.held) if _at_line(tokens) else 0.5 * (held + before.held)
+        held = self._before.held if before is None else 0.5 * (self._before.held + before.held)
         over = self._over_line(near, tokens.ahead, held, speed)
         return tuple(m if m is not None else o for m, o in zip(met, over, strict=True))
 
@@ -123,16 +111,8 @@ class Rescorer:
 
     def _remembered(self, tokens: SceneTokens) -> _Before:
         centres = tokens.ego.pose.transform(tokens.objects.boxes[:, :2].astype(np.float64))
-        return _Before(tokens.stamp, centres, min(self._held(tokens), tokens.ahead.stop_confidence))
-
-    def _held(self, tokens: SceneTokens) -> float:
-        """How likely the next light holds."""
-        ahead = tokens.ahead
-        held = float(sum(ahead.signal[int(state)] for state in _HOLDS))
-        unseen, go = float(ahead.signal[int(SignalState.UNKNOWN)]), sum(float(ahead.signal[int(s)]) for s in _LETS_GO)
-        # Here the near lamps have left the pictures, and what is read far across the junction is told less surely; to
-        # wait a moment longer costs little, to start at red a collision.
-        return 1.0 if _at_line(tokens) and unseen < 0.5 and go < self.config.sure_green else held
+        held = float(sum(tokens.ahead.signal[int(state)] for state in _HOLDS))
+        return _Before(tokens.stamp, centres, min(held, tokens.ahead.stop_confidence))
 
     def _believed(self, tokens: SceneTokens, before: _Before | None) -> NDArray[np.bool_]:
         """(n,) which objects are sure enough, and near where one was in the frame before."""
