@@ -112,6 +112,13 @@ def test_somebody_on_foot_goes_where_he_faces():
     assert [s.motion for s in said] == [Motion.ONCOMING, Motion.ACROSS]
 
 
+def test_a_car_that_hardly_moves_stands():
+    tokens = frame()
+    creeping = replace(tokens.objects, velocities=np.full((3, 2), [-0.6, 0.0], dtype=np.float32))
+    shown = perceived(scene_slots(replace(tokens, objects=creeping), SlotConfig()))
+    assert {o.statement().motion for o in shown.objects} == {Motion.STANDING}
+
+
 def test_nothing_is_clear_beyond_whoever_is_ahead(seen):
     assert seen.clear == pytest.approx(15.0 - 3.6, abs=0.05), "the cyclist"
     assert max(s.distance for s in seen_statements(seen) if isinstance(s, ClearStatement)) == 8

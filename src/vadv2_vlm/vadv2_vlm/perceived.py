@@ -24,9 +24,9 @@ SURE = 0.5
 SURE_OBJECT = 0.9
 """The same of an object: a query that finds nothing counts a tenth in training (`QueryLossConfig.nothing`), so that 0.9
 is even odds."""
-_WALKING = 0.5
-"""m/s, below which the velocity of somebody on foot is not believed: seven of eight walk, and of a slow walker nine
-queries of ten say that he stands. Which way he faces is known better."""
+_STANDING = 0.8
+"""m/s, below which a perceived velocity is none: up to there standing may be said of who moves (`motions_near`). Somebody
+on foot then goes where he faces: seven of eight walk, and of a slow walker nine queries of ten say that he stands."""
 _FRONT = VehicleConfig().length - VehicleConfig().rear_overhang
 """m from the rear axle to the front bumper, from which the narrator measures distances on the way."""
 _WORKS = (AgentClass.TRAFFIC_CONE, AgentClass.BARRIER)
@@ -64,9 +64,10 @@ class PerceivedObject:
     def statement(self) -> ObjectStatement:
         """It in words."""
         vx, vy = self.vx, self.vy
-        if self.cls is AgentClass.PEDESTRIAN and np.hypot(vx, vy) < _WALKING:
+        if self.cls is AgentClass.PEDESTRIAN and np.hypot(vx, vy) < _STANDING:
             vx, vy = float(np.cos(self.yaw)), float(np.sin(self.yaw))
-        return ObjectStatement(self.cls, zone_of(self.x, self.y), spoken_distance(self.distance), motion_of(vx, vy))
+        motion = motion_of(vx, vy, _STANDING)
+        return ObjectStatement(self.cls, zone_of(self.x, self.y), spoken_distance(self.distance), motion)
 
     def intends(self) -> IntentionStatement:
         """What it is about to do, in words; of an UNKNOWN intention there are none."""
