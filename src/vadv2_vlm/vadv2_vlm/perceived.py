@@ -25,8 +25,8 @@ SURE_OBJECT = 0.9
 """The same of an object: a query that finds nothing counts a tenth in training (`QueryLossConfig.nothing`), so that 0.9
 is even odds."""
 _STANDING = 0.8
-"""m/s, below which a perceived velocity is none: up to there standing may be said of who moves (`motions_near`). Somebody
-on foot then goes where he faces: seven of eight walk, and of a slow walker nine queries of ten say that he stands."""
+"""m/s, below which a perceived velocity is none: up to there standing may be said of who moves (`motions_near`).
+Somebody on foot then goes where he faces: most walk, and of most slow walkers perception says that they stand."""
 _FRONT = VehicleConfig().length - VehicleConfig().rear_overhang
 """m from the rear axle to the front bumper, from which the narrator measures distances on the way."""
 _WORKS = (AgentClass.TRAFFIC_CONE, AgentClass.BARRIER)
