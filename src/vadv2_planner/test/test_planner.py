@@ -2,14 +2,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from vadv2_core.command import Route
 from vadv2_core.errors import InputError
 from vadv2_core.geometry import wrap_angle
 from vadv2_core.reasoning import ReasoningEmbedding
+from vadv2_core.taxonomy import DrivingAction
 from vadv2_planner import PLANNERS, PlannerConfig, make_planner
 from vadv2_planner.backends import MAX_PASSES, graph_key
 from vadv2_planner.batch import make_batch
+from vadv2_planner.command_reader import CommandReader
 from vadv2_planner.registry import Belongings, load_network, make_network, save_planner
 
 QUICK = tuple(p for p in PLANNERS if p not in ("vanilla_diffusion", "minimal"))
@@ -291,3 +294,18 @@ def test_vanilla_diffusion_answers(tokens, command):
     assert out.steps == 100
     assert out.points.shape == (20, 80, 6)
     assert out.confidences.sum() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_stop_is_read_from_the_action_or_from_words_alone(command):
+    proposer = make_planner(None, PlannerConfig()).proposer
+    reader = next(m for m in proposer.network.modules() if isinstance(m, CommandReader))
+    with torch.no_grad():
+        reader.answer.weight.zero_()
+        reader.answer.bias.copy_(torch.eye(len(DrivingAction))[DrivingAction.STOP])
+    assert proposer.told_to_stop(replace(command, text="halt here", action=DrivingAction.UNKNOWN))
+    assert not proposer.told_to_stop(replace(command, text=" ", action=DrivingAction.UNKNOWN))
+    assert not proposer.told_to_stop(replace(command, text="halt here", action=DrivingAction.LEFT))
+    assert proposer.told_to_stop(replace(command, text="", action=DrivingAction.STOP))
+    with torch.no_grad():
+        reader.answer.bias.copy_(torch.eye(len(DrivingAction))[DrivingAction.LEFT])
+    assert not proposer.told_to_stop(replace(command, text="to the left", action=DrivingAction.UNKNOWN))

@@ -10,7 +10,7 @@ import pytest
 
 from vadv2_core.command import DrivingCommand
 from vadv2_core.geometry import Pose2
-from vadv2_core.taxonomy import AgentClass, SignalState
+from vadv2_core.taxonomy import AgentClass, DrivingAction, SignalState
 from vadv2_core.tokens import SceneAhead, SceneObjects, SceneTokens
 from vadv2_core.vehicle import VehicleConfig
 from vadv2_planner.config import PlannerConfig, RescoringConfig
@@ -68,8 +68,8 @@ def test_a_standing_car_speaks_against_who_runs_into_it_alone(rescorer: Rescorer
     assert into is not None and into.meets
     # Its rear is 17.75 m ahead of the rear axle, the bumper FRONT: they overlap by 0.3 m after 1.81 s.
     touch = (20.0 - 2.25 + 0.3 - FRONT) / 8.0
-    assert touch <= into.time <= touch + 0.2 + 1e-9
-    assert into.words == f"meets a car in {into.time:.1f} s"
+    assert touch <= -into.grade <= touch + 0.2 + 1e-9
+    assert into.words == f"meets a car in {-into.grade:.1f} s"
     assert stops is None and passes is None
 
 
@@ -119,13 +119,40 @@ def test_who_is_hardly_seen_is_not_held_against_a_future(
 def test_a_light_that_holds_speaks_against_who_drives_over_its_line(
     rescorer: Rescorer, tokens: SceneTokens, state: SignalState, confidence: float, opposed: bool
 ) -> None:
+    rescorer.config = RescoringConfig(line_view=0.0)
     points = futures(straight(8.0), straight(8.0, brakes=3.0))
     goes, stops = rescorer.objections(points, at_light(tokens, state, 15.0, confidence), 8.0)
     assert (goes is not None) is opposed
     assert stops is None
     if goes is not None:
         assert not goes.meets
-        assert 15.5 / 8.0 <= goes.time <= 15.5 / 8.0 + 0.2 + 1e-9
+        assert goes.words == "over the stop line at a red light in 2.0 s"
+        assert goes.grade == pytest.approx(3.0 * 8.0 - 15.5)
+
+
+def test_a_red_light_is_waited_for_where_its_lamp_is_in_the_pictures(rescorer: Rescorer, tokens: SceneTokens) -> None:
+    red = at_light(tokens, SignalState.RED, 9.0)
+    to_line, earlier = straight(4.0, brakes=1.0), straight(4.0, brakes=2.0)
+    assert to_line[-1, 0] == pytest.approx(8.0) and earlier[-1, 0] == pytest.approx(4.0)
+    too_far, well = rescorer.objections(futures(to_line, earlier, speed=4.0), red, 4.0)
+    assert too_far is not None and too_far.words.startswith("over the stop line at a red light") and well is None
+    # Who came nearer than that stays where he is; who cannot stop so early any more may stop later, before the line.
+    near = at_light(tokens, SignalState.RED, 3.0)
+    creeps, stands = rescorer.objections(futures(straight(1.0), straight(0.0), speed=0.0), near, 0.0)
+    assert creeps is not None and stands is None
+    assert rescorer.objections(futures(earlier, speed=4.0), at_light(tokens, SignalState.RED, 5.0), 4.0)[0] is not None
+    assert rescorer.objections(futures(straight(4.0, brakes=3.0), speed=4.0), near, 4.0) == (None,)
+
+
+def test_who_is_told_to_stop_is_not_driven_past_the_place(rescorer: Rescorer, tokens: SceneTokens) -> None:
+    points = futures(straight(8.0), straight(8.0, brakes=3.0))
+    goes, stops = rescorer.objections(points, None, 8.0, stop_within=14.0)
+    assert goes is not None and not goes.meets and goes.words == "past where it was told to stop in 2.0 s"
+    assert stops is None
+    # To stop at once means as soon as that is comfortable: 12.8 m from 8 m/s.
+    goes, stops = rescorer.objections(points, tokens, 8.0, stop_within=0.0)
+    assert goes is not None and stops is None
+    assert rescorer.objections(points, tokens, 8.0, stop_within=40.0) == (None, None)
 
 
 @pytest.mark.parametrize("distance", [-0.6, 2.0])
@@ -137,8 +164,15 @@ def test_who_is_over_the_line_or_cannot_stop_before_it_drives_on(
 
 def test_the_order_is_unopposed_first_then_lights_then_whom_it_meets_last(rescorer: Rescorer) -> None:
     confidences = np.array([0.9, 0.8, 0.1, 0.2, 0.7])
-    said = (Objection(True, 1.0, ""), Objection(True, 2.0, ""), None, None, Objection(False, 0.5, ""))
+    said = (Objection(True, -1.0, ""), Objection(True, -2.0, ""), None, None, Objection(False, 0.5, ""))
     assert rescorer.order(confidences, said) == [3, 2, 4, 1, 0]
+
+
+def test_of_those_beyond_a_line_the_least_far_is_tried_first(rescorer: Rescorer, tokens: SceneTokens) -> None:
+    points = futures(straight(3.0), straight(1.0), straight(2.0), speed=0.0)
+    said = rescorer.objections(points, at_light(tokens, SignalState.RED, 2.0), 0.0)
+    assert all(o is not None for o in said)
+    assert rescorer.order(np.array([0.9, 0.1, 0.5]), said) == [1, 2, 0]
 
 
 def test_what_was_not_there_in_the_frame_before_is_not_believed_yet(rescorer: Rescorer, frame: Frame) -> None:
@@ -207,3 +241,12 @@ def test_the_planner_brakes_for_what_it_sees_and_says_why(frame: Frame, command:
     planner.configure(replace(planner.config, rescoring=RescoringConfig(enabled=False)))
     planner.reset()
     assert planner.plan(blocked, blocked.ego, command, None, None).chosen == 0
+
+
+def test_the_planner_stops_where_it_is_told_to(frame: Frame, command: DrivingCommand) -> None:
+    planner = Planner(GoOrBrake(), PlannerConfig())
+    tokens = frame(speed=8.0)
+    told = replace(command, action=DrivingAction.STOP, distance=12.0)
+    assert planner.plan(tokens, tokens.ego, told, None, None).chosen == 1
+    planner.reset()
+    assert planner.plan(tokens, tokens.ego, replace(told, distance=45.0), None, None).chosen == 0

@@ -7,7 +7,9 @@ the place of an action that is UNKNOWN.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vadv2_core.taxonomy import DrivingAction
@@ -52,6 +54,11 @@ class CommandReader(nn.Module):
         mask = mask.unsqueeze(-1)
         logits: Tensor = self.answer((words * mask).sum(1) / mask.sum(1).clamp(min=1.0))
         return logits
+
+    @torch.inference_mode()
+    def read(self, text: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Ids (TEXT_LENGTH,) to the probability of every `DrivingAction`."""
+        return np.asarray(self(torch.from_numpy(text)[None]).softmax(-1)[0].numpy(), dtype=np.float32)
 
     def asked(self, action: Tensor, text: Tensor) -> Tensor:
         """How much each action is asked for: the action where it is known, else what the words say, else UNKNOWN.

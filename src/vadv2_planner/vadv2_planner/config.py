@@ -189,9 +189,9 @@ class ValidatorConfig:
 
 @dataclass(frozen=True, slots=True)
 class RescoringConfig:
-    """When perception speaks against a future."""
+    """When something speaks against a future."""
 
-    enabled: bool = parameter(True, "Futures that perception speaks against come after all others.", live=True)
+    enabled: bool = parameter(True, "Futures that perception or a command to stop speaks against come after all others.", live=True)
     horizon: float = parameter(
         3.0, "What is met later is not held against a future.", unit="s", minimum=0.5, maximum=8.0, live=True
     )
@@ -209,6 +209,10 @@ class RescoringConfig:
     line_margin: float = parameter(
         0.5, "Farther beyond a stop line than this is over it.", unit="m", minimum=0.0, maximum=5.0, live=True
     )
+    line_view: float = parameter(
+        5.0, "A red light is waited for so far before its line, where its lamp is in the pictures; 0 at the line.",
+        unit="m", minimum=0.0, maximum=15.0, live=True,
+    )  # fmt: skip
     hardest_stop: float = parameter(
         4.5, "A line that would need harder braking is driven over.", unit="m/s^2", minimum=0.5, maximum=9.0, live=True
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -20,7 +22,7 @@ from vadv2_planner.config import PlannerConfig
 from vadv2_planner.following import bounds_of, followed
 from vadv2_planner.heeding import heeded
 from vadv2_planner.motion import motion_from_positions
-from vadv2_planner.rescoring import Rescorer
+from vadv2_planner.rescoring import Objection, Rescorer
 from vadv2_planner.validator import DYNAMIC_CHECKS, Validator
 
 MAX_GAP = 1.0
@@ -70,6 +72,10 @@ class Proposer(ABC):
     @abstractmethod
     def propose(self, seen: Observation, seed: int) -> Proposal:
         """Futures of a frame; the same seed and frame give the same futures."""
+
+    def told_to_stop(self, command: DrivingCommand) -> bool:
+        """Whether a command asks to stop: by its action here; who reads words overrides it."""
+        return command.action is DrivingAction.STOP
 
 
 def ego_at(ego: EgoState, stamp: Stamp) -> EgoState:
@@ -186,7 +192,9 @@ class Planner:
         seen = Observation(tokens, ego, command, route, embedding, age)
         proposal = self._proposer.propose(seen, self._seed(stamp))
         decision = None if embedding is None or reasoning is None else self._decision(reasoning, age)
-        return self._choose(proposal, tokens, stamp, ego, rationale, ages, degraded, decision)
+        stop_within = command.distance if self._proposer.told_to_stop(command) else None
+        objections = partial(self._rescorer.objections, tokens=tokens, speed=ego.speed, stop_within=stop_within)
+        return self._choose(proposal, objections, stamp, ego, rationale, ages, degraded, decision)
 
     def _check(self, tokens: SceneTokens | None, ego: EgoState) -> None:
         numbers = [ego.pose.x, ego.pose.y, ego.pose.yaw, *ego.velocity, *ego.acceleration, ego.yaw_rate]
@@ -264,7 +272,7 @@ class Planner:
     def _choose(
         self,
         proposal: Proposal,
-        tokens: SceneTokens | None,
+        objections_to: Callable[[Array], tuple[Objection | None, ...]],
         stamp: Stamp,
         ego: EgoState,
         rationale: str,
@@ -281,7 +289,7 @@ class Planner:
         if self._last is not None and not 0 < stamp - self._last.stamp <= MAX_GAP * NANOSECONDS:
             self._last = None
         chosen, reason = None, ""
-        objections = self._rescorer.objections(points, tokens, ego.speed)
+        objections = objections_to(points)
         for mode in self._rescorer.order(confidences, objections):
             why = "a point is not finite"
             if finite[mode]:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from vadv2_core.command import DrivingCommand
 from vadv2_core.errors import InputError
+from vadv2_core.taxonomy import DrivingAction
 from vadv2_core.tokens import SceneTokens
 from vadv2_planner.backends import make_runner
 from vadv2_planner.batch import PlannerBatch, make_batch
+from vadv2_planner.command_reader import CommandReader
 from vadv2_planner.config import PlannerConfig
 from vadv2_planner.diffusion import TruncatedDiffusion
 from vadv2_planner.motion import positions_from_waypoints, present_motion
 from vadv2_planner.networks import PlannerNetwork
 from vadv2_planner.planner import Observation, Proposal, Proposer
+from vadv2_planner.text import command_ids
 
 
 def check_channels(tokens: SceneTokens, network: PlannerNetwork) -> None:
@@ -57,6 +61,8 @@ class NetworkProposer(Proposer):
         if not diffuses:
             self.steps = 1
         self._runner = make_runner(network, self._plan, config)
+        self._reader = next((part for part in network.modules() if isinstance(part, CommandReader)), None)
+        self._read = ("", int(DrivingAction.UNKNOWN))
 
     def batch(self, seen: Observation) -> PlannerBatch:
         """The observation as a batch of one."""
@@ -71,6 +77,16 @@ class NetworkProposer(Proposer):
             seen.embedding_age,
             self.network.config.reasoning_channels,
         )
+
+    def told_to_stop(self, command: DrivingCommand) -> bool:
+        """Whether a command asks to stop, by its action or, where that is UNKNOWN, by what its words most likely ask."""
+        if command.action is not DrivingAction.UNKNOWN or self._reader is None or not command.text.strip():
+            return super().told_to_stop(command)
+        if command.text != self._read[0]:
+            # A command is said once and holds for many frames.
+            asked = int(self._reader.read(command_ids(command.text)).argmax())
+            self._read = (command.text, asked)
+        return self._read[1] == int(DrivingAction.STOP)
 
     def propose(self, seen: Observation, seed: int) -> Proposal:
         """See `Proposer.propose`."""

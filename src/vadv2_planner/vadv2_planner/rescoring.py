@@ -1,9 +1,12 @@
-"""What perception says against a future: whom it would meet, which red light it would drive over.
+"""What speaks against a future: whom it would meet, which red light it would drive over, where it was told to stop.
 
 A score is learned from one recorded future a frame, and says little of the other nineteen. Where they lie, and where
 others are, is known. As in DiffusionDrive's nuScenes head (Liao et al. 2025), whose futures that meet a predicted box
 come last; here the boxes are carried on at their velocity, and the next signal on the way is asked too. What was not
 there in the frame before is not believed yet, as a tracker would not: braking for it throws the ego about.
+
+A red light is waited for some metres before its line: at the line the near lamp is above the pictures, and what is left
+to read is a far one among those of the crossing road (docs/training.md).
 """
 
 from __future__ import annotations
@@ -16,13 +19,13 @@ from numpy.typing import NDArray
 
 from vadv2_core.geometry import Array
 from vadv2_core.stamps import Stamp, seconds_between
-from vadv2_core.taxonomy import AgentClass, SignalState
-from vadv2_core.tokens import SceneAhead, SceneObjects, SceneTokens
+from vadv2_core.taxonomy import AgentClass
+from vadv2_core.tokens import SceneObjects, SceneTokens
 from vadv2_core.trajectory import PLAN_RATE_HZ
 from vadv2_core.vehicle import VehicleConfig
 from vadv2_planner.config import RescoringConfig
+from vadv2_planner.light_track import LightTrack, followed_light
 
-_HOLDS = (SignalState.RED, SignalState.YELLOW, SignalState.RED_YELLOW)
 _CIRCLES = 5
 """The footprint is covered by so many circles of its width; the rear two are left out: who runs into them is behind."""
 _BEHIND = 2
@@ -32,16 +35,21 @@ _STANDING = 0.3
 """m/s, below which the ego meets nobody."""
 _MEMORY = 0.6
 """s; a frame before that is older, or none, confirms everything."""
+_COMFORTABLE = 2.5
+"""m/s², the braking that stopping earlier than the line, or as it was told to, may ask for."""
+_BEGUN = 1.4
+"""Share of the hardest stop up to which a stop that was begun is gone on with."""
+_STILL = 0.5
+"""m that a future which stands may move."""
 _NAMES = {int(kind): kind.name.lower().replace("_", " ") for kind in AgentClass}
 
 
 @dataclass(frozen=True, slots=True)
 class _Before:
-    """The frame before: where everything was (n, 2) in odom, and how likely the next light held."""
+    """The frame before: where everything was (n, 2) in odom."""
 
     stamp: Stamp
     centres: Array
-    held: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +57,13 @@ class Objection:
     """What speaks against a future.
 
     Attributes:
-        meets: Whether it is somebody that is met; else a light.
-        time: s until then.
+        meets: Whether it is somebody that is met; else a light, or the place where it was told to stop.
+        grade: How grave it is beside others of its kind: the sooner somebody is met, the farther beyond the place.
         words: For people.
     """
 
     meets: bool
-    time: float
+    grade: float
     words: str
 
 
@@ -72,47 +80,55 @@ class Rescorer:
         self.config = config
         self.vehicle = vehicle
         self._before: _Before | None = None
+        self._light: LightTrack | None = None
 
     def reset(self) -> None:
-        """Forget the frame before."""
+        """Forget the frame before and the light."""
         self._before = None
+        self._light = None
 
-    def objections(self, points: Array, tokens: SceneTokens | None, speed: float) -> tuple[Objection | None, ...]:
+    def objections(
+        self, points: Array, tokens: SceneTokens | None, speed: float, stop_within: float | None = None
+    ) -> tuple[Objection | None, ...]:
         """The gravest objection to each future.
 
         Args:
             points: (modes, n, 6) [t, x, y, yaw, v, a] in base_link at the frame's stamp.
             tokens: Of the frame; None says nothing.
             speed: m/s of the ego now.
+            stop_within: m within which it was told to come to rest; None for no such command.
         """
         none: tuple[Objection | None, ...] = (None,) * len(points)
-        if tokens is None or not self.config.enabled:
+        if not self.config.enabled:
             return none
+        count = min(int(self.config.horizon * PLAN_RATE_HZ), points.shape[1])
+        near = points[:, _STRIDE - 1 : count : _STRIDE]
+        told = none if stop_within is None else self._past_stop(near, stop_within, speed)
+        if tokens is None:
+            return told
         before, self._before = self._before, self._remembered(tokens)
         if before is not None and not 0.0 < seconds_between(before.stamp, tokens.stamp) <= _MEMORY:
             before = None
-        count = min(int(self.config.horizon * PLAN_RATE_HZ), points.shape[1])
-        near = points[:, _STRIDE - 1 : count : _STRIDE]
         met = self._met(near, tokens.objects, self._believed(tokens, before))
-        held = self._before.held if before is None else 0.5 * (self._before.held + before.held)
-        over = self._over_line(near, tokens.ahead, held, speed)
-        return tuple(m if m is not None else o for m, o in zip(met, over, strict=True))
+        stopping = self._light is not None and self._light.held >= self.config.min_confidence
+        self._light = followed_light(self._light, tokens)
+        over = self._over_line(near, self._light, speed, stopping=stopping)
+        return tuple(m or o or t for m, o, t in zip(met, over, told, strict=True))
 
     def order(self, confidences: Array, objections: Sequence[Objection | None]) -> list[int]:
-        """Futures from the first to be tried to the last: unopposed by confidence, then what happens latest."""
+        """Futures from the first to be tried to the last: unopposed by confidence, then the least grave."""
 
         def rank(mode: int) -> tuple[int, float, float]:
             objection = objections[mode]
             if objection is None:
                 return 0, 0.0, -float(confidences[mode])
-            return 1 + objection.meets, -objection.time, -float(confidences[mode])
+            return 1 + objection.meets, objection.grade, -float(confidences[mode])
 
         return sorted(range(len(confidences)), key=rank)
 
     def _remembered(self, tokens: SceneTokens) -> _Before:
         centres = tokens.ego.pose.transform(tokens.objects.boxes[:, :2].astype(np.float64))
-        held = float(sum(tokens.ahead.signal[int(state)] for state in _HOLDS))
-        return _Before(tokens.stamp, centres, min(held, tokens.ahead.stop_confidence))
+        return _Before(tokens.stamp, centres)
 
     def _believed(self, tokens: SceneTokens, before: _Before | None) -> NDArray[np.bool_]:
         """(n,) which objects are sure enough, and near where one was in the frame before."""
@@ -144,7 +160,7 @@ class Rescorer:
                 continue
             step = int(mode.any(1).argmax())
             kind = _in_words(int(kinds[int(mode[step].argmax())]))
-            found.append(Objection(True, float(t[step]), f"meets {kind} in {t[step]:.1f} s"))
+            found.append(Objection(True, -float(t[step]), f"meets {kind} in {t[step]:.1f} s"))
         return found
 
     def _distance(self, points: Array, centres: Array, boxes: Array) -> Array:
@@ -168,18 +184,33 @@ class Rescorer:
         signed = outside + np.minimum(np.maximum(ahead, aside), 0.0)
         return np.asarray(signed.min(-2))
 
-    def _over_line(self, points: Array, ahead: SceneAhead, held: float, speed: float) -> list[Objection | None]:
-        none: list[Objection | None] = [None] * len(points)
-        if held < self.config.min_confidence:
-            return none
-        room = ahead.stop_distance + self.config.line_margin
+    def _over_line(
+        self, points: Array, light: LightTrack, speed: float, *, stopping: bool
+    ) -> tuple[Objection | None, ...]:
+        line = light.distance + self.config.line_margin
         # Who is past the line, or cannot stop before it any more, drives on: to stop on the junction helps nobody.
-        if room <= 0.0 or speed**2 > 2.0 * self.config.hardest_stop * room:
-            return none
+        hardest = self.config.hardest_stop * (_BEGUN if stopping else 1.0)
+        if light.held < self.config.min_confidence or line <= 0.0 or speed**2 > 2.0 * hardest * line:
+            return (None,) * len(points)
+        room = min(line, self._eased(light.distance - self.config.line_view, speed))
+        return self._beyond(points, room, "over the stop line at a red light")
+
+    def _past_stop(self, points: Array, distance: float, speed: float) -> tuple[Objection | None, ...]:
+        return self._beyond(points, self._eased(distance, speed), "past where it was told to stop")
+
+    @staticmethod
+    def _eased(distance: float, speed: float) -> float:
+        """m to come to rest within: the distance, or what comfortable braking takes."""
+        return max(distance, speed**2 / (2.0 * _COMFORTABLE), 0.0) + _STILL
+
+    @staticmethod
+    def _beyond(points: Array, room: float, words: str) -> tuple[Objection | None, ...]:
+        """Objections to futures that go farther than ``room`` m."""
         steps = np.diff(points[..., 1:3], axis=1, prepend=np.zeros((len(points), 1, 2)))
-        over = np.hypot(steps[..., 0], steps[..., 1]).cumsum(1) > room
-        found = none
+        way = np.hypot(steps[..., 0], steps[..., 1]).cumsum(1)
+        over = way > room
+        found: list[Objection | None] = [None] * len(points)
         for mode in np.flatnonzero(over.any(1)):
             time = float(points[mode, int(over[mode].argmax()), 0])
-            found[mode] = Objection(False, time, f"over the stop line at a red light in {time:.1f} s")
-        return found
+            found[mode] = Objection(False, float(way[mode, -1] - room), f"{words} in {time:.1f} s")
+        return tuple(found)

@@ -129,6 +129,33 @@ def test_stop_sign_is_stood_at_and_then_left():
     assert states[-1].pose.x > 90.0
 
 
+def test_told_to_stop_at_once_it_stops_as_soon_as_that_is_comfortable():
+    stop = DrivingCommand(0, "stop here", DrivingAction.STOP, 0.0)
+    expert = Expert(road(), CAR)
+    states = drive(expert, 8.0, lambda state, t: replace(scene(state, t), command=replace(stop, stamp=t)))
+    assert states[-1].speed < 0.05
+    assert states[-1].pose.x - 5.0 < 25.0
+    assert max(-s.acceleration for s in states) < 4.0
+
+
+@pytest.mark.parametrize("speed", [6.0, 12.0])
+def test_it_comes_to_rest_where_it_is_told_to(speed: float):
+    goal = 70.0
+    centre = 0.5 * CAR.length - CAR.rear_overhang
+
+    def told(state: VehicleState, stamp: int) -> Scene:
+        distance = max(goal - state.pose.x - centre, 0.0)
+        return replace(scene(state, stamp), command=DrivingCommand(stamp, "stop", DrivingAction.STOP, distance))
+
+    expert = Expert(road(), CAR)
+    states = drive(expert, 20.0, told, speed)
+    assert states[-1].speed < 0.05
+    assert goal - 0.2 < states[-1].pose.x + centre < goal + 1.0
+    assert max(-s.acceleration for s in states) < 3.5
+    assert expert.last_decision.cause is Cause.GOAL
+    assert expert.last_decision.longitudinal is LongitudinalAction.STOP
+
+
 def test_queue_is_waited_for_and_broken_car_is_passed():
     queued = car(45.0, cause=Cause.RED_LIGHT, intention=AgentIntention.STOPS)
     expert = Expert(road(), CAR)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from vadv2_sim.world import World
 
 CAMERAS = ("front", "front_left", "front_right", "back", "back_left", "back_right")
+ARRIVED = 2.0
+"""m/s, below which it has stopped as it was told to (Senna's threshold)."""
 FAULTS = ("black", "missing", "white", "noise", "dirt", "blur")
 """What may befall a camera; the event reads ``camera_fault:<camera>:<fault>``."""
 
@@ -116,6 +118,11 @@ class TextCommand(FreeDrive):
             self._said[near] = command_text(command.action, 0.0, self._words)
             self.happen("text_command")
         return replace(command, text=self._said[near])
+
+    def succeeded(self, world: World) -> bool:
+        """Whether nothing went wrong and it came to rest at the goal, where it was told to."""
+        told = world.scene.command.action is DrivingAction.STOP
+        return super().succeeded(world) and (not told or world.ego.state.speed < ARRIVED)
 
 
 class WeatherDrive(FreeDrive):

@@ -32,6 +32,10 @@ from vadv2_sim.traffic import EGO, Traffic
 STEP_NS = round(STEP * NANOSECONDS)
 ANNOUNCE = 60.0
 """A manoeuvre is announced so far ahead, m."""
+ARRIVAL = 45.0
+"""To stop at the goal is asked for so far before it, m: enough to come to rest from 50 km/h at 2.2 m/s²."""
+_AT_GOAL = 2.0
+"""m before the goal, within which who stands because it was told to has arrived."""
 FIRST_STAMP = stamp_from_seconds(1000.0)
 """Simulated time of the first scene; not zero, so that a stamp of zero always means none."""
 
@@ -164,7 +168,7 @@ class World:
                 command = DrivingCommand(scene.stamp, command_text(m.action, gap), m.action, gap)
                 break
         left = self.placement.goal - s
-        if left < 25.0 and command.action == DrivingAction.LANE_FOLLOW:
+        if left < ARRIVAL and command.action == DrivingAction.LANE_FOLLOW:
             command = DrivingCommand(
                 scene.stamp, command_text(DrivingAction.STOP, left), DrivingAction.STOP, max(0.0, left)
             )
@@ -205,12 +209,16 @@ class World:
             self._finish("collision")
         elif any(e.kind == EventKind.STUCK for e in found):
             self._finish("stuck")
-        elif self.s >= self.placement.goal:
+        elif self.s >= self.placement.goal or self._stands_at_goal(scene):
             self._finish("goal")
             self.success = self.scenario.succeeded(self)
         elif self.time >= seconds - 1e-6:
             self._finish("time")
             self.success = self.config.seconds > 0 and self.scenario.succeeded(self)
+
+    def _stands_at_goal(self, scene: Scene) -> bool:
+        told = scene.command.action is DrivingAction.STOP
+        return told and scene.ego.speed < 0.1 and self.placement.goal - self.s < _AT_GOAL
 
     def _finish(self, reason: str) -> None:
         self.finished, self.reason = True, reason

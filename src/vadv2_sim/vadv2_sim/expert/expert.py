@@ -19,7 +19,7 @@ from vadv2_core.vehicle import VehicleConfig
 from vadv2_sim.expert import speed as pace
 from vadv2_sim.expert.config import ExpertConfig
 from vadv2_sim.expert.decide import decide
-from vadv2_sim.expert.gates import EgoMotion, Gate, GateKeeper, GateMemory
+from vadv2_sim.expert.gates import EgoMotion, Gate, GateKeeper, GateMemory, arrival_gate
 from vadv2_sim.expert.lateral import Block, Candidate, LateralPlanner, Way, waits_long
 from vadv2_sim.expert.motion import MotionModel, Movers
 from vadv2_sim.expert.people import people_gates
@@ -115,6 +115,7 @@ class Expert:
         zebras = self._keeper.crossings_on(path, here + 70.0)
         waiting = frozenset(a.id for a in movers.agents if waits_long(a, standing.get(a.id, 0.0)))
         gates += people_gates(scene, path, movers, zebras, motion, self._vehicle, still, waiting)
+        gates += arrival_gate(scene, motion.front, self._config.deceleration)
         limits = self._limits(scene, path, here, ways, offsets, rescue)
         obstacles, flags = self._obstacles(path, movers, offsets, ways, gates, motion, passable, still)
         start = (here, speed, float(np.clip(ego.acceleration[0], -7.0, 2.5)))

@@ -17,6 +17,7 @@ from vadv2_core.taxonomy import (
     AgentClass,
     AgentIntention,
     Cause,
+    DrivingAction,
     LaneKind,
     LateralAction,
     SignalState,
@@ -26,6 +27,8 @@ from vadv2_sim.expert.junctions import Conflict, JunctionBook
 from vadv2_sim.expert.route_path import LaneSpan, RoutePath
 
 HOLDING = frozenset({SignalState.RED, SignalState.RED_YELLOW})
+ARRIVES = 1.0
+"""m beyond the place where it was told to stop, of which a gate's gap takes 0.6: it comes to rest on it, not before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,24 @@ class GateMemory:
     committed: set[str] = field(default_factory=set)
     waiting: dict[str, float] = field(default_factory=dict)
     still: dict[str, float] = field(default_factory=dict)
+
+
+def arrival_gate(scene: Scene, front: float, deceleration: float) -> list[Gate]:
+    """The place at which a command to stop says that the ego shall come to rest; none without such a command.
+
+    Who is told to stop at once stops as soon as he comfortably can.
+
+    Args:
+        scene: The moment.
+        front: Distance of the front bumper along the path, m.
+        deceleration: The braking planned for, m/s^2.
+    """
+    if scene.command.action is not DrivingAction.STOP:
+        return []
+    speed = max(scene.ego.speed, 0.0)
+    asked = scene.command.distance if scene.command.distance > 0.0 else speed**2 / (2.0 * deceleration)
+    # Beyond a place that is reached there is no other to creep to.
+    return [Gate(front + asked + ARRIVES * min(asked + speed, 1.0), Cause.GOAL)]
 
 
 def goes_along(agent: Agent, connector: Lane, distance: float, direct: bool) -> bool:
