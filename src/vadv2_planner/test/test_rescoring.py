@@ -155,6 +155,19 @@ def test_who_is_told_to_stop_is_not_driven_past_the_place(rescorer: Rescorer, to
     assert rescorer.objections(points, tokens, 8.0, stop_within=40.0) == (None, None)
 
 
+def test_a_stop_that_was_begun_is_gone_on_with_and_one_that_was_not_is_not_begun_late(
+    rescorer: Rescorer, frame: Frame
+) -> None:
+    points = futures(straight(8.0))
+    near, later = frame(speed=8.0), frame(speed=8.0, stamp=STAMP + 100_000_000)
+    # 4.5 m/s^2 from 8 m/s take 7.1 m; up to 6.3 m/s^2, 5.1 m, a stop that was begun goes on.
+    assert rescorer.objections(points, at_light(near, SignalState.RED, 9.0), 8.0)[0] is not None
+    assert rescorer.objections(points, at_light(later, SignalState.RED, -1.0), 8.0)[0] is not None
+    rescorer.reset()
+    assert rescorer.objections(points, at_light(near, SignalState.RED, 6.0), 8.0) == (None,)
+    assert rescorer.objections(points, at_light(later, SignalState.RED, 6.0), 8.0) == (None,)
+
+
 @pytest.mark.parametrize("distance", [-0.6, 2.0])
 def test_who_is_over_the_line_or_cannot_stop_before_it_drives_on(
     rescorer: Rescorer, tokens: SceneTokens, distance: float

@@ -191,7 +191,9 @@ class ValidatorConfig:
 class RescoringConfig:
     """When something speaks against a future."""
 
-    enabled: bool = parameter(True, "Futures that perception or a command to stop speaks against come after all others.", live=True)
+    enabled: bool = parameter(
+        True, "Futures that perception or a command to stop speaks against come after all others.", live=True
+    )
     horizon: float = parameter(
         3.0, "What is met later is not held against a future.", unit="s", minimum=0.5, maximum=8.0, live=True
     )
@@ -253,6 +255,14 @@ class PlannerConfig:
         "How much the reasoner's decision counts against a future's own score, less as it ages; 0 for nothing.",
         minimum=0.0,
         maximum=4.0,
+        live=True,
+    )
+    patience: float = parameter(
+        8.0,
+        "Who stands longer, though no light holds and no command says so, is urged on; 0 waits without end.",
+        unit="s",
+        minimum=0.0,
+        maximum=600.0,
         live=True,
     )
     max_command_age: float = parameter(

@@ -22,9 +22,12 @@ from vadv2_planner.config import PlannerConfig
 from vadv2_planner.following import bounds_of, followed
 from vadv2_planner.heeding import heeded
 from vadv2_planner.motion import motion_from_positions
+from vadv2_planner.patience import Patience, urged
 from vadv2_planner.rescoring import Objection, Rescorer
 from vadv2_planner.validator import DYNAMIC_CHECKS, Validator
 
+FREE = 0.3
+"""Probability that a light holds, below which patience may end."""
 MAX_GAP = 1.0
 """s; a longer gap between frames, or time going back, forgets the last plan."""
 
@@ -109,6 +112,7 @@ class Planner:
         self._proposer = proposer
         self._validator = Validator(config.validator, config.vehicle)
         self._rescorer = Rescorer(config.rescoring, config.vehicle)
+        self._patience = Patience()
         self._last: Trajectory | None = None
         self.followed = 0
 
@@ -139,8 +143,9 @@ class Planner:
         self._rescorer.config = config.rescoring
 
     def reset(self) -> None:
-        """Forget the last plan and the last frame."""
+        """Forget the last plan, the last frame and how long it waited."""
         self._last = None
+        self._patience.reset()
         self._rescorer.reset()
 
     def plan(
@@ -194,7 +199,10 @@ class Planner:
         decision = None if embedding is None or reasoning is None else self._decision(reasoning, age)
         stop_within = command.distance if self._proposer.told_to_stop(command) else None
         objections = partial(self._rescorer.objections, tokens=tokens, speed=ego.speed, stop_within=stop_within)
-        return self._choose(proposal, objections, stamp, ego, rationale, ages, degraded, decision)
+        urge = self._patience.waited(stamp, ego.pose) - self.config.patience
+        if self.config.patience == 0.0 or stop_within is not None:
+            urge = 0.0
+        return self._choose(proposal, objections, stamp, ego, rationale, ages, degraded, decision, urge)
 
     def _check(self, tokens: SceneTokens | None, ego: EgoState) -> None:
         numbers = [ego.pose.x, ego.pose.y, ego.pose.yaw, *ego.velocity, *ego.acceleration, ego.yaw_rate]
@@ -279,6 +287,7 @@ class Planner:
         ages: dict[str, float],
         degraded: list[str],
         decision: tuple[Array, float] | None,
+        urge: float,
     ) -> TrajectoryCandidates:
         finite = np.isfinite(proposal.positions).all((1, 2)) & np.isfinite(proposal.confidences)
         positions = np.where(finite[:, None, None], proposal.positions, 0.0)
@@ -290,6 +299,8 @@ class Planner:
             self._last = None
         chosen, reason = None, ""
         objections = objections_to(points)
+        if self._rescorer.held < FREE:
+            confidences = confidences * urged(points, urge)
         for mode in self._rescorer.order(confidences, objections):
             why = "a point is not finite"
             if finite[mode]:

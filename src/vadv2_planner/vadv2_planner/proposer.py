@@ -79,7 +79,7 @@ class NetworkProposer(Proposer):
         )
 
     def told_to_stop(self, command: DrivingCommand) -> bool:
-        """Whether a command asks to stop, by its action or, where that is UNKNOWN, by what its words most likely ask."""
+        """Whether a command asks to stop: by its action; where that is UNKNOWN, by what its words most likely ask."""
         if command.action is not DrivingAction.UNKNOWN or self._reader is None or not command.text.strip():
             return super().told_to_stop(command)
         if command.text != self._read[0]:

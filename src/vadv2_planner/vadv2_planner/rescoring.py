@@ -81,11 +81,18 @@ class Rescorer:
         self.vehicle = vehicle
         self._before: _Before | None = None
         self._light: LightTrack | None = None
+        self._stopping = False
 
     def reset(self) -> None:
         """Forget the frame before and the light."""
         self._before = None
         self._light = None
+        self._stopping = False
+
+    @property
+    def held(self) -> float:
+        """Probability that the next light holds, as of the last frame; 0 for none."""
+        return 0.0 if self._light is None else self._light.held
 
     def objections(
         self, points: Array, tokens: SceneTokens | None, speed: float, stop_within: float | None = None
@@ -110,9 +117,9 @@ class Rescorer:
         if before is not None and not 0.0 < seconds_between(before.stamp, tokens.stamp) <= _MEMORY:
             before = None
         met = self._met(near, tokens.objects, self._believed(tokens, before))
-        stopping = self._light is not None and self._light.held >= self.config.min_confidence
         self._light = followed_light(self._light, tokens)
-        over = self._over_line(near, self._light, speed, stopping=stopping)
+        self._stopping = self._stops_for(self._light, speed)
+        over = self._over_line(near, self._light, speed) if self._stopping else none
         return tuple(m or o or t for m, o, t in zip(met, over, told, strict=True))
 
     def order(self, confidences: Array, objections: Sequence[Objection | None]) -> list[int]:
@@ -184,23 +191,24 @@ class Rescorer:
         signed = outside + np.minimum(np.maximum(ahead, aside), 0.0)
         return np.asarray(signed.min(-2))
 
-    def _over_line(
-        self, points: Array, light: LightTrack, speed: float, *, stopping: bool
-    ) -> tuple[Objection | None, ...]:
+    def _stops_for(self, light: LightTrack, speed: float) -> bool:
+        """Who is past the line, or cannot stop before it any more, drives on: to stop on the junction helps nobody."""
         line = light.distance + self.config.line_margin
-        # Who is past the line, or cannot stop before it any more, drives on: to stop on the junction helps nobody.
-        hardest = self.config.hardest_stop * (_BEGUN if stopping else 1.0)
-        if light.held < self.config.min_confidence or line <= 0.0 or speed**2 > 2.0 * hardest * line:
-            return (None,) * len(points)
-        room = min(line, self._eased(light.distance - self.config.line_view, speed))
-        return self._beyond(points, room, "over the stop line at a red light")
+        hardest = self.config.hardest_stop * (_BEGUN if self._stopping else 1.0)
+        return light.held >= self.config.min_confidence and line > 0.0 and speed**2 <= 2.0 * hardest * line
+
+    def _over_line(self, points: Array, light: LightTrack, speed: float) -> tuple[Objection | None, ...]:
+        early = self._eased(light.distance - self.config.line_view, speed)
+        return self._beyond(
+            points, min(light.distance + self.config.line_margin, early), "over the stop line at a red light"
+        )
 
     def _past_stop(self, points: Array, distance: float, speed: float) -> tuple[Objection | None, ...]:
         return self._beyond(points, self._eased(distance, speed), "past where it was told to stop")
 
     @staticmethod
     def _eased(distance: float, speed: float) -> float:
-        """m to come to rest within: the distance, or what comfortable braking takes."""
+        """Within how many m to come to rest: the distance, or what comfortable braking takes."""
         return max(distance, speed**2 / (2.0 * _COMFORTABLE), 0.0) + _STILL
 
     @staticmethod

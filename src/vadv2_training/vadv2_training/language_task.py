@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +31,21 @@ PAST_INTENTS = 2
 """Earlier intents a sample may be conditioned on."""
 PAST_SPACING = 1.0
 """Seconds between reasonings on the road; a past that is nearer would be copied instead of looking."""
+RAREST = 4.0
+"""Most that the words of a rare cause count beside those of the commonest."""
 REPHRASED, PLANNED = 0.5, 0.7
 """Shares of the samples whose command is given in other words alone, its action unknown, and of those that are told the
 plan in force."""
+
+
+def rarities(truths: Sequence[ReasoningTruth]) -> dict[Cause, float]:
+    """What the words of a cause count: the rarer, the more, as the root of how rare it is; at most `RAREST`.
+
+    Every cause counts the same where a reasoner is judged by its mean over causes; half of the frames are of two.
+    """
+    counts = Counter(t.decision.cause for t in truths if t.decision is not None)
+    common = max(counts.values(), default=1)
+    return {cause: min((common / count) ** 0.5, RAREST) for cause, count in counts.items()}
 
 
 class LanguageModule(nn.Module):
@@ -142,6 +156,8 @@ class LanguageTask:
                 self.slots.append(shown[i])
                 self.truths.append(truth_of(said, (decision[0], decision[1], decision[2]), states[i], past, plan))
 
+        self._rarities = rarities(self.truths)
+
     def __len__(self) -> int:
         return len(self.slots)
 
@@ -152,5 +168,8 @@ class LanguageTask:
 
     def _text(self, index: int) -> TextBatch:
         if index not in self._texts:
-            self._texts[index] = training_text(self._model.language, self._model.slots.count, self.truths[index])
+            truth = self.truths[index]
+            rarity = 1.0 if truth.decision is None else self._rarities[truth.decision.cause]
+            model = self._model
+            self._texts[index] = training_text(model.language, model.slots.count, truth, rarity=rarity)
         return self._texts[index]

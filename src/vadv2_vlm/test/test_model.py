@@ -19,7 +19,7 @@ from vadv2_vlm.language_model import load_language_model
 from vadv2_vlm.lora import attach_adapter, has_adapter, load_adapter, merge_adapter, save_adapter
 from vadv2_vlm.model import IGNORED, VlmModel, stack_texts
 from vadv2_vlm.reasoner import Reasoner
-from vadv2_vlm.samples import ReasoningTruth, training_text
+from vadv2_vlm.samples import DECISION_WEIGHT, ReasoningTruth, training_text
 from vadv2_vlm.slots import scene_slots, token_batch
 from vadv2_vlm.store import load_vlm, save_vlm
 from vadv2_vlm.tiny import TinySize, write_tiny
@@ -103,6 +103,16 @@ def test_padding_changes_no_loss(directory):
     torch.testing.assert_close(both.embedding[1], alone.embedding[0], atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(both.embedding, short, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(both.flag_logits[1], alone.flag_logits[0], atol=1e-5, rtol=1e-4)
+
+
+def test_the_words_of_a_rare_cause_count_more_and_nothing_else_does(directory):
+    model = make_model(directory)
+    truth = ReasoningTruth(LEFT, truths()[0][0].ego, STOP, (False,) * 10)
+    usual, rare = (training_text(model.language, model.slots.count, truth, rarity=r).weights[0] for r in (1.0, 3.0))
+    more = rare != usual
+    assert more.any() and torch.equal(rare[more], 3.0 * usual[more])
+    assert usual[more].unique().tolist() == [DECISION_WEIGHT]
+    assert int((usual == DECISION_WEIGHT).sum()) > int(more.sum()), "those of the action stay"
 
 
 def test_training_and_the_road_see_the_same_numbers(directory):

@@ -73,7 +73,9 @@ class _Sequence:
         self.add(prompt.LINE_END, weight=1.0)
 
 
-def training_text(language: LanguageModel, slots: int, truth: ReasoningTruth, past_traces: int = 2) -> TextBatch:
+def training_text(
+    language: LanguageModel, slots: int, truth: ReasoningTruth, past_traces: int = 2, rarity: float = 1.0
+) -> TextBatch:
     """One sample's sequence, one row; `stack_texts` makes batches of them.
 
     Args:
@@ -81,6 +83,7 @@ def training_text(language: LanguageModel, slots: int, truth: ReasoningTruth, pa
         slots: Scene slots of the prompt.
         truth: What is to be learned; a part that is missing ends the sequence before it.
         past_traces: As in `VlmConfig.past_traces`.
+        rarity: What the words of the cause count beside those of a common one.
     """
     sequence = _Sequence(language)
     user = prompt.user_text(truth.command, truth.ego, instructions=not language.knows_form)
@@ -103,7 +106,7 @@ def training_text(language: LanguageModel, slots: int, truth: ReasoningTruth, pa
         sequence.add(prompt.ACTION_COMMA, weight=1.0)
         sequence.add(f" {lexicon.LATERAL_WORD[decision.lateral]}", weight=DECISION_WEIGHT)
         sequence.add(prompt.LINE_END, weight=1.0)
-        sequence.line(prompt.CAUSE_HEADER, lexicon.CAUSE_WORD[decision.cause], DECISION_WEIGHT)
+        sequence.line(prompt.CAUSE_HEADER, lexicon.CAUSE_WORD[decision.cause], DECISION_WEIGHT * rarity)
         for header, text in (
             (prompt.INTENT_HEADER, truth.intent),
             (prompt.SCENE_HEADER, truth.scene),

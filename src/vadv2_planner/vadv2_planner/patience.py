@@ -1,0 +1,62 @@
+"""Who has stood for long, and whom nothing holds, goes: futures that stand lose confidence the longer that lasts.
+
+Few frames at rest are starts, so that to stand is always a likely future. A start that is missed is missed again with
+the next frame, and one that was begun is broken off: without an end to it the ego stands before nobody for minutes.
+What holds it all the same has its say: a red light, a command to stop, and whom a future would meet.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vadv2_core.geometry import Array, Pose2
+from vadv2_core.stamps import Stamp, seconds_between
+from vadv2_core.trajectory import PLAN_RATE_HZ
+
+CREPT = 2.0
+"""m; who has come no farther than this still waits, and a future that goes no farther within `_SOON` stands."""
+_SOON = 3.0
+"""s."""
+_EASES = 4.0
+"""s in which a standing future's confidence falls to 1/e."""
+_LOST = 2.0
+"""s without a frame, or back in time, after which waiting begins anew."""
+
+
+class Patience:
+    """How long the ego has been waiting."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self._place: Pose2 | None = None
+        self._since: Stamp = 0
+        self._last: Stamp = 0
+
+    def waited(self, stamp: Stamp, pose: Pose2) -> float:
+        """Seconds since the ego last came on by `CREPT`.
+
+        Args:
+            stamp: Of the frame.
+            pose: Of the ego, in odom.
+        """
+        place = self._place
+        fresh = place is not None and 0.0 <= seconds_between(self._last, stamp) <= _LOST
+        if place is None or not fresh or np.hypot(pose.x - place.x, pose.y - place.y) > CREPT:
+            self._place, self._since = pose, stamp
+        self._last = stamp
+        return seconds_between(self._since, stamp)
+
+
+def urged(points: Array, beyond: float) -> Array:
+    """(modes,) in (0, 1]: what each future's confidence is multiplied by.
+
+    Args:
+        points: (modes, n, 6) [t, x, y, yaw, v, a] in base_link.
+        beyond: s by which the wait is longer than patience lasts; 0 or less urges nobody.
+    """
+    end = min(round(_SOON * PLAN_RATE_HZ), points.shape[1]) - 1
+    stands = np.hypot(points[:, end, 1], points[:, end, 2]) < CREPT
+    return np.where(stands, np.exp(-max(beyond, 0.0) / _EASES), 1.0)
