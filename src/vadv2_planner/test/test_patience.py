@@ -30,9 +30,9 @@ def test_waiting_counts_from_where_it_last_came_on() -> None:
     patience = Patience()
     assert patience.waited(10 * SECOND, at(0.0)) == 0.0
     assert patience.waited(11 * SECOND, at(1.0)) == 1.0
-    assert patience.waited(12 * SECOND, at(1.9)) == 2.0, "creeping is still waiting"
-    assert patience.waited(13 * SECOND, at(2.1)) == 0.0
-    assert patience.waited(14 * SECOND, at(2.1)) == 1.0
+    assert patience.waited(12 * SECOND, at(5.9)) == 2.0, "creeping is still waiting"
+    assert patience.waited(13 * SECOND, at(6.1)) == 0.0
+    assert patience.waited(14 * SECOND, at(6.1)) == 1.0
 
 
 @pytest.mark.parametrize("later", [20 * SECOND, 9 * SECOND])
@@ -49,6 +49,7 @@ def test_only_futures_that_stand_lose_confidence() -> None:
     assert urged(points, 0.0).tolist() == [1.0, 1.0]
     assert urged(points, -3.0).tolist() == [1.0, 1.0]
     np.testing.assert_allclose(urged(points, 4.0), [np.exp(-1.0), 1.0])
+    assert urged(points, 60.0).tolist() == [0.1, 1.0]
 
 
 class StandsRather(Proposer):

@@ -13,12 +13,12 @@ from vadv2_core.geometry import Array, Pose2
 from vadv2_core.stamps import Stamp, seconds_between
 from vadv2_core.trajectory import PLAN_RATE_HZ
 
-CREPT = 2.0
-"""m; who has come no farther than this still waits, and a future that goes no farther within `_SOON` stands."""
-_SOON = 3.0
-"""s."""
-_EASES = 4.0
-"""s in which a standing future's confidence falls to 1/e."""
+CREPT = 6.0
+"""m; who has come no farther than this still waits: a start that is broken off is none."""
+_STANDS, _SOON = 2.0, 3.0
+"""A future that goes no farther than so many m within so many s stands."""
+_EASES, _LEAST = 4.0, 0.1
+"""s in which a standing future's confidence falls to 1/e, and the share that it keeps."""
 _LOST = 2.0
 """s without a frame, or back in time, after which waiting begins anew."""
 
@@ -58,5 +58,5 @@ def urged(points: Array, beyond: float) -> Array:
         beyond: s by which the wait is longer than patience lasts; 0 or less urges nobody.
     """
     end = min(round(_SOON * PLAN_RATE_HZ), points.shape[1]) - 1
-    stands = np.hypot(points[:, end, 1], points[:, end, 2]) < CREPT
-    return np.where(stands, np.exp(-max(beyond, 0.0) / _EASES), 1.0)
+    stands = np.hypot(points[:, end, 1], points[:, end, 2]) < _STANDS
+    return np.where(stands, max(np.exp(-max(beyond, 0.0) / _EASES), _LEAST), 1.0)
