@@ -21,7 +21,7 @@ from vadv2_training.frame_store import FrameStore, Window
 from vadv2_training.liveliness import worth_using
 from vadv2_training.perceived_frames import ego_states, read_slots
 from vadv2_training.planned_frames import read_planned
-from vadv2_vlm.grounding import held_to
+from vadv2_vlm.grounding import held_to, told_who_goes_on
 from vadv2_vlm.model import TextBatch, VlmModel, stack_texts
 from vadv2_vlm.perceived import perceived
 from vadv2_vlm.samples import ReasoningTruth, training_text
@@ -90,7 +90,7 @@ def worded(said: dict[str, Any], draw: np.random.Generator, slots: SceneSlots) -
     """
     seen = perceived(slots)
     out = dict(said) | {"intent": in_usual_words(said["intent"])}
-    out |= {part: held_to(said[part], seen) for part in ("scene", "trace")}
+    out |= {"scene": told_who_goes_on(held_to(said["scene"], seen), seen), "trace": held_to(said["trace"], seen)}
     action = DrivingAction(said["action"])
     if draw.random() < REPHRASED and action is not DrivingAction.UNKNOWN:
         out |= {"command": command_text(action, 0.0, draw), "action": int(DrivingAction.UNKNOWN)}

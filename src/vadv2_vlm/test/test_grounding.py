@@ -37,7 +37,7 @@ from vadv2_core.taxonomy import (
 )
 from vadv2_core.tokens import SceneAhead, SceneObjects
 from vadv2_vlm.config import SlotConfig, VlmConfig
-from vadv2_vlm.grounding import argued_statements, held_to, seen_statements
+from vadv2_vlm.grounding import argued_statements, held_to, seen_statements, told_who_goes_on
 from vadv2_vlm.perceived import perceived
 from vadv2_vlm.reasoner import Reasoner
 from vadv2_vlm.sentence_grammar import SentenceChoice
@@ -222,3 +222,43 @@ def test_the_plan_changes_the_words_and_not_the_embedding(cache):
     told = [reasoner.reason(tokens, LEFT, planned=p).flag_probabilities for p in (None, TURN, stand)]
     assert not np.array_equal(told[0], told[1]) and not np.array_equal(told[1], told[2])
     np.testing.assert_array_equal(reasoner.embed(tokens, LEFT).embedding, reasoner.embed(tokens, LEFT).embedding)
+
+
+def going_on(speed=5.0, intention=AgentIntention.KEEPS):
+    """The frame with a truck ahead, well seen, that moves so and intends so; the cyclist's intention is not known."""
+    tokens = frame()
+    o = tokens.objects
+    velocities = np.array([[0.0, 3.0], [0.0, 0.0], [speed, 0.0]], dtype=np.float32)
+    intentions = np.array([AgentIntention.UNKNOWN, AgentIntention.PARKED, intention], dtype=np.int32)
+    confidence = np.full(3, 0.95, dtype=np.float32)
+    objects = replace(o, velocities=velocities, intentions=intentions, confidence=confidence)
+    return perceived(scene_slots(replace(tokens, objects=objects), SlotConfig()))
+
+
+def test_that_somebody_keeps_going_can_be_said_of_who_moves():
+    keeps = IntentionStatement(AgentClass.TRUCK, Zone.AHEAD, AgentIntention.KEEPS)
+    assert keeps in seen_statements(going_on())
+    assert keeps not in seen_statements(going_on(speed=0.0))
+
+
+def test_who_goes_on_is_told_of_after_the_objects_where_nobody_does_anything_else():
+    seen = going_on()
+    truck = next(o for o in seen.objects if o.cls is AgentClass.TRUCK)
+    said = [WeatherStatement(Weather.RAIN), truck.statement(), ClearStatement(20)]
+    told = parse_text(told_who_goes_on(" ".join(say(s) for s in said), seen))[0]
+    assert list(told) == [said[0], said[1], truck.intends(), said[2]]
+
+
+@pytest.mark.parametrize(("speed", "intention"), [(0.0, AgentIntention.KEEPS), (5.0, AgentIntention.MERGES)])
+def test_nothing_is_told_of_who_stands_or_does_something_else(speed, intention):
+    seen = going_on(speed, intention)
+    truck = next(o for o in seen.objects if o.cls is AgentClass.TRUCK)
+    assert told_who_goes_on(say(truck.statement()), seen) == say(truck.statement())
+
+
+def test_a_description_with_an_intention_stays_as_it_is():
+    seen = going_on()
+    cyclist = IntentionStatement(AgentClass.BICYCLE, Zone.AHEAD, AgentIntention.CROSSES)
+    truck = next(o for o in seen.objects if o.cls is AgentClass.TRUCK)
+    text = f"{say(truck.statement())} {say(cyclist)}"
+    assert told_who_goes_on(text, seen) == text

@@ -23,6 +23,7 @@ from vadv2_core.language.statements import (
     EgoStatement,
     FlagStatement,
     IntentionStatement,
+    Motion,
     ObjectStatement,
     SignalStatement,
     Statement,
@@ -38,8 +39,13 @@ from vadv2_core.taxonomy import AgentClass, AgentIntention, DrivingAction, EdgeC
 from vadv2_vlm.perceived import Perceived, PerceivedObject
 
 _CONTROLS = (StopControl.STOP_SIGN, StopControl.YIELD_SIGN, StopControl.PRIORITY_TO_THE_RIGHT)
-_QUIET = (AgentIntention.UNKNOWN, AgentIntention.KEEPS)
-"""Intentions that go without saying."""
+
+
+def _worth_saying(o: PerceivedObject) -> bool:
+    """Whether anything is to be said of an object's intention: nobody who stands keeps going."""
+    if o.intention is AgentIntention.KEEPS:
+        return o.statement().motion is not Motion.STANDING
+    return o.intention is not AgentIntention.UNKNOWN
 
 
 def seen_statements(seen: Perceived) -> list[Statement]:
@@ -56,7 +62,7 @@ def seen_statements(seen: Perceived) -> list[Statement]:
     said += [CrossingStatement(spoken_distance(distance)) for distance in seen.crossings]
     said += [ClosureStatement(spoken_distance(seen.works))] if seen.works is not None else []
     said += [o.statement() for o in seen.objects if o.cls]
-    said += [o.intends() for o in seen.objects if o.cls and o.intention not in _QUIET]
+    said += [o.intends() for o in seen.objects if o.cls and _worth_saying(o)]
     said += [ClearStatement(distance) for distance in DISTANCES if _clear(distance, seen)]
     return list(dict.fromkeys(said))
 
@@ -126,3 +132,29 @@ def held_to(text: str, seen: Perceived) -> str:
     """
     kept = dict.fromkeys(s for said in _statements(text) if (s := _borne_out(said, seen)) is not None)
     return " ".join(say(s) for s in kept)
+
+
+def told_who_goes_on(text: str, seen: Perceived) -> str:
+    """A scene description in which nobody intends anything, and then that the first who moves keeps going.
+
+    A narrator does not say so, it goes without saying. A reasoner that never learned to say it can only be silent of an
+    agent or say something else, and people want to know of the car ahead that it was taken for one that drives on.
+
+    Args:
+        text: Sentences of `vadv2_core.language`, held to the frame.
+        seen: The frame.
+    """
+    said = list(_statements(text))
+    objects = [s for s in said if isinstance(s, ObjectStatement)]
+    if not objects or any(isinstance(s, IntentionStatement) for s in said):
+        return text
+    going = [
+        o
+        for s in objects
+        for o in _there(seen, s.cls, s.zone)
+        if o.intention is AgentIntention.KEEPS and _worth_saying(o) and distance_agrees(s.distance, o.distance)
+    ]
+    if not going:
+        return text
+    said.insert(said.index(objects[-1]) + 1, going[0].intends())
+    return " ".join(say(s) for s in said)
