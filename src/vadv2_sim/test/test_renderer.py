@@ -15,6 +15,7 @@ from vadv2_core.geometry import Pose2
 from vadv2_core.scene import Agent, Lane, RoadMap, Scene, SignalHead
 from vadv2_core.taxonomy import AgentClass, DrivingAction, LaneKind, SignalState, Weather
 from vadv2_sim.renderer import Renderer, RendererConfig, SemanticClass
+from vadv2_sim.renderer.city import build_city
 from vadv2_sim.renderer.sensor import CameraFault
 
 RIG_FILE = Path(__file__).parents[3] / "config/rig/surround6.yaml"
@@ -292,3 +293,12 @@ print(digest.hexdigest())
 
 def test_drive_and_pictures_have_equal_sha256_in_two_processes() -> None:
     assert_equal_digests(_HASH)
+
+
+def test_another_dressing_is_another_street_of_houses_beside_the_same_roads() -> None:
+    own, again, other, third = (build_city(straight_road(), dressing=d) for d in (0, 0, 7, 8))
+    assert own.vertices.tobytes() == again.vertices.tobytes()
+    assert own.vertices.shape != other.vertices.shape or not np.array_equal(own.vertices, other.vertices)
+    assert other.vertices.shape != third.vertices.shape or not np.array_equal(other.vertices, third.vertices)
+    bare = [build_city(straight_road(), False, dressing=d).vertices.tobytes() for d in (0, 7)]
+    assert bare[0] == bare[1], "roads, lines, posts and signs are the map's"

@@ -1,7 +1,8 @@
 """Drives to cached frames: pictures rendered from states, seen once by the frozen backbone, and thrown away.
 
-Every drive is rendered as another car on another day: rig a little off its mounting, brightness, noise, weather, and in
-part beside the line that the expert drove (recovery). All of it is a function of the drive's name and the variant.
+Every drive is rendered as another car on another day: rig a little off its mounting, brightness, noise, weather, mostly
+between other houses and trees, and in part beside the line that the expert drove (recovery). All of it is a function of
+the drive's name and the variant.
 """
 
 from __future__ import annotations
@@ -47,6 +48,9 @@ class VariationConfig:
     offset_yaw: float = parameter(0.06, "Standard deviation of its turn.", unit="rad", minimum=0.0, maximum=0.5)
     weather_share: float = parameter(
         0.35, "Share of clear drives that are given another weather.", minimum=0.0, maximum=1.0
+    )
+    dressing_share: float = parameter(
+        0.75, "Share of drives rendered between other houses and trees than the town's own.", minimum=0.0, maximum=1.0
     )
     max_noise: float = parameter(12.0, "Largest pixel noise, levels of 255.", minimum=0.0, maximum=60.0)
 
@@ -148,6 +152,7 @@ def render_drive(
         exposure=float(rng.uniform(0.75, 1.3)),
         exposure_jitter=float(rng.uniform(0.0, 0.12)),
         blur=float(rng.uniform(0.0, 0.9)) if rng.random() < 0.3 else 0.0,
+        dressing=int(rng.integers(1, 2**31)) if rng.random() < config.dressing_share else 0,
     )
     renderer = Renderer(drive.road_map, mounted, appearance, vehicle)
     try:

@@ -167,9 +167,16 @@ def _chunked(
     return flat, np.stack([starts * 3, counts * 3], axis=1), levels[starts], low, high
 
 
-def build_city(road_map: RoadMap, buildings: bool = True) -> City:
-    """Build a map's city; the same map gives the same city, vertex by vertex."""
-    seed = int.from_bytes(hashlib.sha256(f"{road_map.name}:{road_map.hash}".encode()).digest()[:4], "little")
+def build_city(road_map: RoadMap, buildings: bool = True, dressing: int = 0) -> City:
+    """Build a map's city; the same map and dressing give the same city, vertex by vertex.
+
+    Args:
+        road_map: The roads.
+        buildings: Whether anything stands beside them.
+        dressing: As in `RendererConfig.dressing`.
+    """
+    name = f"{road_map.name}:{road_map.hash}" + (f":{dressing}" if dressing else "")
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "little")
     low, high = _bounds(road_map)
     size = np.ceil((high - low) / CELL).astype(int)
     plan = plan_streets(road_map)

@@ -14,6 +14,12 @@ class RendererConfig:
     antialias: bool = parameter(False, "Draw with 4x multisampling: smoother lines, about three times the cost.")
     far: float = parameter(400.0, "Farthest distance drawn.", unit="m", minimum=20.0, maximum=2000.0)
     buildings: bool = parameter(True, "Draw houses, trees and street lamps beside the roads.")
+    dressing: int = parameter(
+        0,
+        "Another number lines the same streets with other houses, trees and street lamps; 0 with the town's own.",
+        minimum=0,
+        maximum=2**31 - 1,
+    )
     noise: float = parameter(
         0.0, "Pixel noise added to every image, standard deviation in levels of 255.", minimum=0.0, maximum=60.0
     )

@@ -97,7 +97,7 @@ class Renderer:
         self.config = config or RendererConfig()
         self.vehicle = vehicle or VehicleConfig()
         context = open_context()
-        self._city = build_city(road_map, self.config.buildings)
+        self._city = build_city(road_map, self.config.buildings, self.config.dressing)
         self._painter = Painter(context, self._city)
         self._viewports, self._size = pack_viewports(rig)
         self._clips = [clip_matrix(c, self.config.far) for c in rig.cameras]
