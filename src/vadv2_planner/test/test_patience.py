@@ -65,17 +65,24 @@ class StandsRather(Proposer):
 
 
 @pytest.mark.parametrize(
-    ("signal", "action", "patience", "goes"),
+    ("signal", "action", "distance", "patience", "goes"),
     [
-        (SignalState.UNKNOWN, DrivingAction.LANE_FOLLOW, 5.0, True),
-        (SignalState.GREEN, DrivingAction.LANE_FOLLOW, 5.0, True),
-        (SignalState.RED, DrivingAction.LANE_FOLLOW, 5.0, False),
-        (SignalState.GREEN, DrivingAction.STOP, 5.0, False),
-        (SignalState.GREEN, DrivingAction.LANE_FOLLOW, 0.0, False),
+        (SignalState.UNKNOWN, DrivingAction.LANE_FOLLOW, 0.0, 5.0, True),
+        (SignalState.GREEN, DrivingAction.LANE_FOLLOW, 0.0, 5.0, True),
+        (SignalState.RED, DrivingAction.LANE_FOLLOW, 0.0, 5.0, False),
+        (SignalState.GREEN, DrivingAction.STOP, 0.0, 5.0, False),
+        (SignalState.GREEN, DrivingAction.STOP, 20.0, 5.0, True),
+        (SignalState.GREEN, DrivingAction.LANE_FOLLOW, 0.0, 0.0, False),
     ],
 )
 def test_the_planner_goes_in_the_end_unless_something_holds_it(
-    frame: Frame, command: DrivingCommand, signal: SignalState, action: DrivingAction, patience: float, goes: bool
+    frame: Frame,
+    command: DrivingCommand,
+    signal: SignalState,
+    action: DrivingAction,
+    distance: float,
+    patience: float,
+    goes: bool,
 ) -> None:
     planner = Planner(StandsRather(), PlannerConfig(patience=patience))
     shown = np.full(6, 0.02, dtype=np.float32)
@@ -84,7 +91,7 @@ def test_the_planner_goes_in_the_end_unless_something_holds_it(
     for k in range(11):
         tokens = frame(speed=0.0, stamp=1_700_000_000 * SECOND + k * SECOND)
         tokens = replace(tokens, ahead=SceneAhead(shown, 0.95, 8.0, 0.0, 0.0, 0.0))
-        told = replace(command, action=action, distance=0.0)
+        told = replace(command, action=action, distance=distance)
         chosen.append(planner.plan(tokens, tokens.ego, told, None, None).chosen)
     # 0.6 exp(-t / 4 s) falls below 0.3 after 2.8 s more.
     assert chosen[:8] == [0] * 8

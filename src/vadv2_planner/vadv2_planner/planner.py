@@ -26,6 +26,8 @@ from vadv2_planner.patience import Patience, urged
 from vadv2_planner.rescoring import Objection, Rescorer
 from vadv2_planner.validator import DYNAMIC_CHECKS, Validator
 
+ARRIVED = 3.0
+"""m before the place where it was told to stop, within which it may stand for good."""
 FREE = 0.3
 """Probability that a light holds, below which patience may end."""
 MAX_GAP = 1.0
@@ -200,7 +202,8 @@ class Planner:
         stop_within = command.distance if self._proposer.told_to_stop(command) else None
         objections = partial(self._rescorer.objections, tokens=tokens, speed=ego.speed, stop_within=stop_within)
         urge = self._patience.waited(stamp, ego.pose) - self.config.patience
-        if self.config.patience == 0.0 or stop_within is not None:
+        arrived = stop_within is not None and stop_within < ARRIVED
+        if self.config.patience == 0.0 or arrived:
             urge = 0.0
         return self._choose(proposal, objections, stamp, ego, rationale, ages, degraded, decision, urge)
 

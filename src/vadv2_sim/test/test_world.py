@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from two_processes import assert_equal_digests
 
 from vadv2_core.drive import VehicleCommand
 from vadv2_core.errors import InputError
-from vadv2_core.taxonomy import AgentClass, AgentIntention
+from vadv2_core.taxonomy import AgentClass, AgentIntention, DrivingAction
 from vadv2_sim.drive_events import EventKind
+from vadv2_sim.expert import Expert
 from vadv2_sim.lane_follower import LaneFollower
 from vadv2_sim.plan_tracker import PlanTracker
 from vadv2_sim.traffic import TrafficConfig
@@ -64,6 +67,23 @@ def test_a_drive_goes_along_its_route() -> None:
     assert np.median(offsets) < 0.3
     assert not [e for e in world.events if e.kind in (EventKind.OFF_ROAD, EventKind.WRONG_WAY)]
     assert any(a.intention != AgentIntention.UNKNOWN for a in scene.agents)
+
+
+@pytest.mark.parametrize("brakes", [False, True])
+def test_a_text_command_to_stop_is_passed_by_who_comes_to_rest_at_the_goal(brakes: bool) -> None:
+    world = World("town_a", "text_command", 5, QUICK)
+    scene = world.reset()
+    driver, tracker = Expert(world.road, world.config.vehicle), PlanTracker(world.config.vehicle)
+    asked = []
+    while not world.finished:
+        told = scene.command.action is DrivingAction.STOP
+        asked += [scene.command.distance] if told else []
+        deaf = replace(scene, command=replace(scene.command, action=DrivingAction.LANE_FOLLOW))
+        tracker.take(driver.plan(scene if brakes else deaf))
+        scene = world.step(tracker.command(scene.ego))
+    assert asked[0] > 40.0 and world.reason == "goal"
+    assert world.success is brakes
+    assert (scene.ego.speed < 2.0) is brakes
 
 
 def test_traffic_brakes_for_a_standing_ego() -> None:

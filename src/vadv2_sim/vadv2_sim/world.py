@@ -34,7 +34,7 @@ ANNOUNCE = 60.0
 """A manoeuvre is announced so far ahead, m."""
 ARRIVAL = 45.0
 """To stop at the goal is asked for so far before it, m: enough to come to rest from 50 km/h at 2.2 m/s²."""
-_AT_GOAL = 2.0
+_AT_GOAL = 3.0
 """m before the goal, within which who stands because it was told to has arrived."""
 FIRST_STAMP = stamp_from_seconds(1000.0)
 """Simulated time of the first scene; not zero, so that a stamp of zero always means none."""
