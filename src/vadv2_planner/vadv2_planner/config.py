@@ -209,7 +209,12 @@ class RescoringConfig:
         live=True,
     )  # fmt: skip
     line_margin: float = parameter(
-        0.5, "Farther beyond a stop line than this is over it.", unit="m", minimum=0.0, maximum=5.0, live=True
+        0.5,
+        "Farther beyond a stop line, or a place to stop at, than this is over it.",
+        unit="m",
+        minimum=0.0,
+        maximum=5.0,
+        live=True,
     )
     line_view: float = parameter(
         5.0, "A red light is waited for so far before its line, where its lamp is in the pictures; 0 at the line.",

@@ -24,6 +24,7 @@ from vadv2_planner.heeding import heeded
 from vadv2_planner.motion import motion_from_positions
 from vadv2_planner.patience import Patience, urged
 from vadv2_planner.rescoring import Objection, Rescorer
+from vadv2_planner.stopping import stopped_within
 from vadv2_planner.validator import DYNAMIC_CHECKS, Validator
 
 ARRIVED = 3.0
@@ -102,8 +103,9 @@ class Planner:
 
     A frame's plan depends on that frame and the config; on the last plan through the validator's jump check alone, and
     on the frame before through the rescorer alone.
-    The chosen mode is the most confident one that perception does not speak against and the validator accepts, as it is
-    or as the vehicle would follow it; its points are then those of following.
+    The chosen mode is the most confident one that nothing speaks against and the validator accepts, as it is or as the
+    vehicle would follow it; its points are then those of following. Where every mode goes past a red light, or past
+    where it was told to stop, the one that goes least far is brought to rest before it.
 
     Attributes:
         followed: How many chosen futures were so since the start.
@@ -307,6 +309,9 @@ class Planner:
         for mode in self._rescorer.order(confidences, objections):
             why = "a point is not finite"
             if finite[mode]:
+                objection = objections[mode]
+                if objection is not None and np.isfinite(objection.within):
+                    points[mode] = stopped_within(points[mode], objection.within, ego.speed)
                 drivable, why = self._drivable(points[mode], ego, stamp)
                 if drivable is not None:
                     points[mode] = drivable

@@ -25,6 +25,7 @@ from vadv2_core.trajectory import PLAN_RATE_HZ
 from vadv2_core.vehicle import VehicleConfig
 from vadv2_planner.config import RescoringConfig
 from vadv2_planner.light_track import LightTrack, followed_light
+from vadv2_planner.stopping import eased
 
 _CIRCLES = 5
 """The footprint is covered by so many circles of its width; the rear two are left out: who runs into them is behind."""
@@ -35,12 +36,8 @@ _STANDING = 0.3
 """m/s, below which the ego meets nobody."""
 _MEMORY = 0.6
 """s; a frame before that is older, or none, confirms everything."""
-_COMFORTABLE = 2.5
-"""m/s², the braking that stopping earlier than the line, or as it was told to, may ask for."""
 _BEGUN = 1.4
 """Share of the hardest stop up to which a stop that was begun is gone on with."""
-_STILL = 0.5
-"""m that a future which stands may move."""
 _NAMES = {int(kind): kind.name.lower().replace("_", " ") for kind in AgentClass}
 
 
@@ -60,11 +57,13 @@ class Objection:
         meets: Whether it is somebody that is met; else a light, or the place where it was told to stop.
         grade: How grave it is beside others of its kind: the sooner somebody is met, the farther beyond the place.
         words: For people.
+        within: m within which it would have to come to rest; infinite where that does not help.
     """
 
     meets: bool
     grade: float
     words: str
+    within: float = np.inf
 
 
 def _in_words(kind: int) -> str:
@@ -198,27 +197,20 @@ class Rescorer:
         return light.held >= self.config.min_confidence and line > 0.0 and speed**2 <= 2.0 * hardest * line
 
     def _over_line(self, points: Array, light: LightTrack, speed: float) -> tuple[Objection | None, ...]:
-        early = self._eased(light.distance - self.config.line_view, speed)
-        return self._beyond(
-            points, min(light.distance + self.config.line_margin, early), "over the stop line at a red light"
-        )
+        early = eased(light.distance - self.config.line_view, speed)
+        return self._beyond(points, max(min(light.distance, early), 0.0), "over the stop line at a red light")
 
     def _past_stop(self, points: Array, distance: float, speed: float) -> tuple[Objection | None, ...]:
-        return self._beyond(points, self._eased(distance, speed), "past where it was told to stop")
+        return self._beyond(points, eased(distance, speed), "past where it was told to stop")
 
-    @staticmethod
-    def _eased(distance: float, speed: float) -> float:
-        """Within how many m to come to rest: the distance, or what comfortable braking takes."""
-        return max(distance, speed**2 / (2.0 * _COMFORTABLE), 0.0) + _STILL
-
-    @staticmethod
-    def _beyond(points: Array, room: float, words: str) -> tuple[Objection | None, ...]:
-        """Objections to futures that go farther than ``room`` m."""
+    def _beyond(self, points: Array, within: float, words: str) -> tuple[Objection | None, ...]:
+        """Objections to futures that do not come to rest within so many m."""
+        room = within + self.config.line_margin
         steps = np.diff(points[..., 1:3], axis=1, prepend=np.zeros((len(points), 1, 2)))
         way = np.hypot(steps[..., 0], steps[..., 1]).cumsum(1)
         over = way > room
         found: list[Objection | None] = [None] * len(points)
         for mode in np.flatnonzero(over.any(1)):
             time = float(points[mode, int(over[mode].argmax()), 0])
-            found[mode] = Objection(False, float(way[mode, -1] - room), f"{words} in {time:.1f} s")
+            found[mode] = Objection(False, float(way[mode, -1] - room), f"{words} in {time:.1f} s", within)
         return tuple(found)
