@@ -13,6 +13,7 @@ from vadv2_planner import PLANNERS, PlannerConfig, make_planner
 from vadv2_planner.backends import MAX_PASSES, graph_key
 from vadv2_planner.batch import make_batch
 from vadv2_planner.command_reader import CommandReader
+from vadv2_planner.proposer import NetworkProposer
 from vadv2_planner.registry import Belongings, load_network, make_network, save_planner
 
 QUICK = tuple(p for p in PLANNERS if p not in ("vanilla_diffusion", "minimal"))
@@ -297,7 +298,8 @@ def test_vanilla_diffusion_answers(tokens, command):
 
 
 def test_a_stop_is_read_from_the_action_or_from_words_alone(command):
-    proposer = make_planner(None, PlannerConfig()).proposer
+    config = PlannerConfig()
+    proposer = NetworkProposer(make_network("truncated_diffusion"), config, model_id="taught")
     reader = next(m for m in proposer.network.modules() if isinstance(m, CommandReader))
     with torch.no_grad():
         reader.answer.weight.zero_()
@@ -309,3 +311,5 @@ def test_a_stop_is_read_from_the_action_or_from_words_alone(command):
     with torch.no_grad():
         reader.answer.bias.copy_(torch.eye(len(DrivingAction))[DrivingAction.LEFT])
     assert not proposer.told_to_stop(replace(command, text="to the left", action=DrivingAction.UNKNOWN))
+    nobody = make_planner(None, config).proposer
+    assert not nobody.told_to_stop(replace(command, text="halt here", action=DrivingAction.UNKNOWN)), "never taught"

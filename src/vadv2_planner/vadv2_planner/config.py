@@ -264,7 +264,7 @@ class PlannerConfig:
     )
     patience: float = parameter(
         8.0,
-        "Who stands longer, though no light holds and no command says so, is urged on; 0 waits without end.",
+        "Who stands longer, though no light holds, and not where told to stop, is urged on; 0 waits without end.",
         unit="s",
         minimum=0.0,
         maximum=600.0,

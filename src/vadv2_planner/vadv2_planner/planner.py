@@ -101,8 +101,8 @@ def ego_at(ego: EgoState, stamp: Stamp) -> EgoState:
 class Planner:
     """One planner, chosen by ``config.planner`` in `make_planner`.
 
-    A frame's plan depends on that frame and the config; on the last plan through the validator's jump check alone, and
-    on the frame before through the rescorer alone.
+    A frame's plan depends on that frame and the config; on the last plan through the validator's jump check alone; on
+    the frames before through the rescorer, which follows the next light, and through how long the ego has waited.
     The chosen mode is the most confident one that nothing speaks against and the validator accepts, as it is or as the
     vehicle would follow it; its points are then those of following. Where every mode goes past a red light, or past
     where it was told to stop, the one that goes least far is brought to rest before it.

@@ -61,7 +61,9 @@ class NetworkProposer(Proposer):
         if not diffuses:
             self.steps = 1
         self._runner = make_runner(network, self._plan, config)
-        self._reader = next((part for part in network.modules() if isinstance(part, CommandReader)), None)
+        untrained = model_id.endswith("-untrained")
+        readers = [] if untrained else [part for part in network.modules() if isinstance(part, CommandReader)]
+        self._reader = readers[0] if readers else None
         self._read = ("", int(DrivingAction.UNKNOWN))
 
     def batch(self, seen: Observation) -> PlannerBatch:
