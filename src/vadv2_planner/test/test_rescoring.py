@@ -68,8 +68,9 @@ def test_a_standing_car_speaks_against_who_runs_into_it_alone(rescorer: Rescorer
     assert into is not None and into.meets
     # Its rear is 17.75 m ahead of the rear axle, the bumper FRONT: they overlap by 0.3 m after 1.81 s.
     touch = (20.0 - 2.25 + 0.3 - FRONT) / 8.0
-    assert touch <= -into.grade <= touch + 0.2 + 1e-9
-    assert into.words == f"meets a car in {-into.grade:.1f} s"
+    assert into.words == "meets a car in 2.0 s" and touch <= 2.0 <= touch + 0.2
+    # It would have to come to rest a metre before where they do not meet yet.
+    assert into.within == pytest.approx(8.0 * 1.8 - 1.0) and into.grade == -into.within
     assert stops is None and passes is None
 
 
@@ -177,7 +178,7 @@ def test_who_is_over_the_line_or_cannot_stop_before_it_drives_on(
 
 def test_the_order_is_unopposed_first_then_lights_then_whom_it_meets_last(rescorer: Rescorer) -> None:
     confidences = np.array([0.9, 0.8, 0.1, 0.2, 0.7])
-    said = (Objection(True, -1.0, ""), Objection(True, -2.0, ""), None, None, Objection(False, 0.5, ""))
+    said = (Objection(True, -1.0, "", 1.0), Objection(True, -2.0, "", 2.0), None, None, Objection(False, 0.5, "", 9.0))
     assert rescorer.order(confidences, said) == [3, 2, 4, 1, 0]
 
 
@@ -263,3 +264,23 @@ def test_the_planner_stops_where_it_is_told_to(frame: Frame, command: DrivingCom
     assert planner.plan(tokens, tokens.ego, told, None, None).chosen == 1
     planner.reset()
     assert planner.plan(tokens, tokens.ego, replace(told, distance=45.0), None, None).chosen == 0
+
+
+class OnlyOn(Proposer):
+    """Knows nothing but to go on, the faster the surer."""
+
+    model_id, sampler, steps = "only-on", "none", 1
+
+    def propose(self, seen: Observation, seed: int) -> Proposal:
+        del seen, seed
+        return Proposal(np.stack([straight(8.0), straight(9.0), straight(7.5)]), np.array([0.5, 0.9, 0.2]))
+
+
+def test_where_every_future_meets_somebody_it_brakes_to_rest_before_him(frame: Frame, command: DrivingCommand) -> None:
+    planner = Planner(OnlyOn(), PlannerConfig())
+    tokens = seeing(frame(speed=8.0), standing_car(20.0))
+    plan = planner.plan(tokens, tokens.ego, command, None, None)
+    driven = plan.trajectory().points
+    rear = 20.0 - 2.25
+    assert driven[-1, 4] < 0.1 and rear - 3.0 < driven[-1, 1] + FRONT < rear
+    assert all(words.startswith("meets a car") for words in plan.objections)

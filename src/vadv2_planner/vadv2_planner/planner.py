@@ -104,8 +104,8 @@ class Planner:
     A frame's plan depends on that frame and the config; on the last plan through the validator's jump check alone; on
     the frames before through the rescorer, which follows the next light, and through how long the ego has waited.
     The chosen mode is the most confident one that nothing speaks against and the validator accepts, as it is or as the
-    vehicle would follow it; its points are then those of following. Where every mode goes past a red light, or past
-    where it was told to stop, the one that goes least far is brought to rest before it.
+    vehicle would follow it; its points are then those of following. Where something speaks against every mode, the one
+    with the least against it is brought to rest before whom it meets, the line, or the place to stop at.
 
     Attributes:
         followed: How many chosen futures were so since the start.
@@ -310,7 +310,7 @@ class Planner:
             why = "a point is not finite"
             if finite[mode]:
                 objection = objections[mode]
-                if objection is not None and np.isfinite(objection.within):
+                if objection is not None:
                     points[mode] = stopped_within(points[mode], objection.within, ego.speed)
                 drivable, why = self._drivable(points[mode], ego, stamp)
                 if drivable is not None:

@@ -34,6 +34,8 @@ _STRIDE = 2
 """Points of a plan from one asked for to the next: 0.2 s."""
 _STANDING = 0.3
 """m/s, below which the ego meets nobody."""
+_ROOM = 1.0
+"""m before the place where somebody is met in which to come to rest."""
 _MEMORY = 0.6
 """s; a frame before that is older, or none, confirms everything."""
 _BEGUN = 1.4
@@ -55,21 +57,27 @@ class Objection:
 
     Attributes:
         meets: Whether it is somebody that is met; else a light, or the place where it was told to stop.
-        grade: How grave it is beside others of its kind: the sooner somebody is met, the farther beyond the place.
+        grade: How grave it is beside others of its kind: the nearer somebody is met, the farther beyond the place.
         words: For people.
-        within: m within which it would have to come to rest; infinite where that does not help.
+        within: m within which it would have to come to rest.
     """
 
     meets: bool
     grade: float
     words: str
-    within: float = np.inf
+    within: float
 
 
 def _in_words(kind: int) -> str:
     # A class that is none of ours is no reason to plan nothing.
     name = _NAMES.get(kind, "object")
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
+def _way(points: Array) -> Array:
+    """(modes, n) m along each future from where the ego is."""
+    steps = np.diff(points[..., 1:3], axis=1, prepend=np.zeros((len(points), 1, 2)))
+    return np.asarray(np.hypot(steps[..., 0], steps[..., 1]).cumsum(1))
 
 
 class Rescorer:
@@ -158,15 +166,17 @@ class Rescorer:
         centres = boxes[None, :, :2] + t[:, None, None] * velocities[None]
         apart = self._distance(points, centres, boxes) - 0.5 * self.vehicle.width
         hit = (apart < -self.config.overlap) & (points[..., 4] > _STANDING)[..., None]
-        kinds = objects.classes[sure]
+        kinds, way = objects.classes[sure], _way(points)
         found: list[Objection | None] = []
-        for mode in hit:
+        for mode, along in zip(hit, way, strict=True):
             if not mode.any():
                 found.append(None)
                 continue
             step = int(mode.any(1).argmax())
             kind = _in_words(int(kinds[int(mode[step].argmax())]))
-            found.append(Objection(True, -float(t[step]), f"meets {kind} in {t[step]:.1f} s"))
+            # At the point before they do not yet meet.
+            within = max(float(along[step - 1]) - _ROOM, 0.0) if step else 0.0
+            found.append(Objection(True, -within, f"meets {kind} in {t[step]:.1f} s", within))
         return found
 
     def _distance(self, points: Array, centres: Array, boxes: Array) -> Array:
@@ -206,8 +216,7 @@ class Rescorer:
     def _beyond(self, points: Array, within: float, words: str) -> tuple[Objection | None, ...]:
         """Objections to futures that do not come to rest within so many m."""
         room = within + self.config.line_margin
-        steps = np.diff(points[..., 1:3], axis=1, prepend=np.zeros((len(points), 1, 2)))
-        way = np.hypot(steps[..., 0], steps[..., 1]).cumsum(1)
+        way = _way(points)
         over = way > room
         found: list[Objection | None] = [None] * len(points)
         for mode in np.flatnonzero(over.any(1)):
