@@ -223,6 +223,25 @@ def test_absurd_odometry_is_not_believed(field, value):
     assert status.state in (DriveState.DRIVING, DriveState.LAST_PLAN), "five bad samples are borne"
 
 
+def gentle_start(ego, top):
+    """A plan that begins from standstill or the present speed with no acceleration, and asks for some after a while."""
+    t = 0.1 * np.arange(1, 81)
+    v = np.minimum(ego.speed + 0.4 * t**2, top)
+    s, a = np.concatenate([[0.0], v]).cumsum()[1:] * 0.1, np.gradient(v, 0.1)
+    rows = np.column_stack([t, s, 0 * t, 0 * t, v, a])
+    return TrajectoryCandidates(ego.stamp, ego.pose, rows[None], np.ones(1), 0, "", "", "test", 0, {}, (), "test")
+
+
+@pytest.mark.parametrize(("acceleration", "top", "goes"), [(0.8, 5.0, True), (0.0, 5.0, False), (0.8, 0.4, False)])
+def test_a_gentle_start_that_is_planned_anew_all_the_time_is_begun(acceleration, top, goes):
+    rig = Rig(speed=0.0)
+    longitudinal = replace(rig.controller.config.longitudinal, start_acceleration=acceleration)
+    rig.controller.configure(replace(rig.controller.config, longitudinal=longitudinal))
+    for index in range(round(3.0 / DT)):
+        rig.step(gentle_start(rig.ego(), top) if index % 5 == 0 else None)
+    assert (rig.state.speed > 0.8) is goes
+
+
 def test_a_localiser_that_restarts_elsewhere_is_believed_in_the_end():
     rig = Rig(max_odometry_age=1.0)
     rig.drive(1.0)

@@ -104,6 +104,14 @@ class LongitudinalConfig:
         live=True,
     )
     start_horizon: float = parameter(1.5, "See `start_speed`.", unit="s", minimum=0.1, maximum=4.0, live=True)
+    start_acceleration: float = parameter(
+        0.8,
+        "What a start is begun with at least, up to `start_speed`; 0 for the plan's own beginning.",
+        unit="m/s^2",
+        minimum=0.0,
+        maximum=3.0,
+        live=True,
+    )
 
     def __post_init__(self) -> None:
         validate(self, "longitudinal")

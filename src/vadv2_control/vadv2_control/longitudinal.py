@@ -71,7 +71,7 @@ class LongitudinalController:
             feedforward = min(feedforward, 0.0)
         # The vehicle's own speed at the end of its lag, so that a moving target is met and not chased.
         error = self.target_speed - max(ego.speed + ego.acceleration[0] * config.preview, 0.0)
-        return self.pid.update(
+        asked = self.pid.update(
             error,
             path.acceleration_at(time) - ego.acceleration[0],
             kp=config.speed_gain,
@@ -82,6 +82,18 @@ class LongitudinalController:
             limits=(-self.vehicle.max_deceleration, self.vehicle.max_acceleration),
             freeze_integrator=freeze_integrator or capped,
         )
+        return max(asked, self._start(path, ego.speed, time)) if not capped else asked
+
+    def _start(self, path: ReferencePath, speed: float, time: float) -> float:
+        """The least acceleration of a start, m/s^2; the hardest braking where this is none.
+
+        A plan that begins gently and is replaced 0.1 s later by one that begins anew would never leave standstill
+        (openpilot's longcontrol.py has a state for the same).
+        """
+        config = self.config
+        begun = speed < config.start_speed and path.speed_at(time + config.preview) >= path.speed_at(time)
+        leaves = path.max_speed_within(time, config.start_horizon) > 2.0 * config.start_speed
+        return config.start_acceleration if begun and leaves else -self.vehicle.max_deceleration
 
     def _next_state(self, path: ReferencePath, speed: float, time: float, remaining: float) -> None:
         config = self.config
