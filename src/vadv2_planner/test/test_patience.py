@@ -10,11 +10,11 @@ import pytest
 
 from vadv2_core.command import DrivingCommand
 from vadv2_core.geometry import Pose2
-from vadv2_core.taxonomy import DrivingAction, SignalState
-from vadv2_core.tokens import SceneAhead, SceneTokens
+from vadv2_core.taxonomy import AgentClass, DrivingAction, SignalState
+from vadv2_core.tokens import SceneAhead, SceneObjects, SceneTokens
 from vadv2_planner.config import PlannerConfig
 from vadv2_planner.motion import motion_from_positions
-from vadv2_planner.patience import Patience, urged
+from vadv2_planner.patience import Patience, somebody_ahead, urged
 from vadv2_planner.planner import Observation, Planner, Proposal, Proposer
 
 Frame = Callable[..., SceneTokens]
@@ -50,6 +50,31 @@ def test_only_futures_that_stand_lose_confidence() -> None:
     assert urged(points, -3.0).tolist() == [1.0, 1.0]
     np.testing.assert_allclose(urged(points, 4.0), [np.exp(-1.0), 1.0])
     assert urged(points, 60.0).tolist() == [0.1, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("cls", "x", "y", "speed", "waits"),
+    [
+        (AgentClass.CAR, 30.0, 8.0, 6.0, True),
+        (AgentClass.CAR, 30.0, 8.0, 0.0, False),
+        (AgentClass.CAR, -10.0, 0.0, 6.0, False),
+        (AgentClass.CAR, 30.0, -20.0, 6.0, False),
+        (AgentClass.PEDESTRIAN, 10.0, 4.0, 0.0, True),
+        (AgentClass.PEDESTRIAN, 30.0, 4.0, 1.2, False),
+    ],
+)
+def test_one_waits_for_who_drives_about_ahead_and_for_people_close_by(
+    cls: AgentClass, x: float, y: float, speed: float, waits: bool
+) -> None:
+    def seen(confidence: float) -> SceneObjects:
+        box, velocity = [[x, y, 0.0, 1.0, 1.0]], [[0.0, speed]]
+        return SceneObjects(
+            np.array([cls], np.int32), np.array([confidence], np.float32), np.array(box, np.float32),
+            np.array(velocity, np.float32), np.zeros(1, np.int32), np.zeros(1, np.float32),
+        )  # fmt: skip
+
+    assert somebody_ahead(seen(0.9)) is waits
+    assert not somebody_ahead(seen(0.4))
 
 
 class StandsRather(Proposer):

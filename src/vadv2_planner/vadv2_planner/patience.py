@@ -1,8 +1,9 @@
-"""Who has stood for long, and whom nothing holds, goes: futures that stand lose confidence the longer that lasts.
+"""Who has stood for long before nobody goes: futures that stand lose confidence the longer that lasts.
 
 Few frames at rest are starts, so that to stand is always a likely future. A start that is missed is missed again with
 the next frame, and one that was begun is broken off: without an end to it the ego stands before nobody for minutes.
-What holds it all the same has its say: a red light, a command to stop, and whom a future would meet.
+What holds it all the same has its say: a red light, a command to stop, who drives across or walks ahead, and whom a
+future would meet.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import numpy as np
 
 from vadv2_core.geometry import Array, Pose2
 from vadv2_core.stamps import Stamp, seconds_between
+from vadv2_core.taxonomy import AgentClass
+from vadv2_core.tokens import SceneObjects
 from vadv2_core.trajectory import PLAN_RATE_HZ
 
 CREPT = 6.0
@@ -21,6 +24,22 @@ _EASES, _LEAST = 4.0, 0.1
 """s in which a standing future's confidence falls to 1/e, and the share that it keeps."""
 _LOST = 2.0
 """s without a frame, or back in time, after which waiting begins anew."""
+_SURE = 0.5
+"""Confidence from which on somebody is there."""
+_MOVES = 1.0
+"""m/s, from which on a vehicle moves."""
+_DRIVERS, _WALKERS = (40.0, 15.0), (15.0, 6.0)
+"""m ahead and beside within which who drives, and who walks or stands on foot, may still come across."""
+
+
+def somebody_ahead(objects: SceneObjects) -> bool:
+    """Whether somebody is seen for whom one would wait: who drives about ahead, or people close before the ego."""
+    x, y = objects.boxes[:, 0], np.abs(objects.boxes[:, 1])
+    there = (objects.confidence >= _SURE) & (x > 0.0)
+    walks = np.isin(objects.classes, (int(AgentClass.PEDESTRIAN), int(AgentClass.BICYCLE)))
+    drives = np.hypot(objects.velocities[:, 0], objects.velocities[:, 1]) > _MOVES
+    near = np.where(walks, (x < _WALKERS[0]) & (y < _WALKERS[1]), drives & (x < _DRIVERS[0]) & (y < _DRIVERS[1]))
+    return bool((there & near).any())
 
 
 class Patience:

@@ -22,7 +22,7 @@ from vadv2_planner.config import PlannerConfig
 from vadv2_planner.following import bounds_of, followed
 from vadv2_planner.heeding import heeded
 from vadv2_planner.motion import motion_from_positions
-from vadv2_planner.patience import Patience, urged
+from vadv2_planner.patience import Patience, somebody_ahead, urged
 from vadv2_planner.rescoring import Objection, Rescorer
 from vadv2_planner.stopping import stopped_within
 from vadv2_planner.validator import DYNAMIC_CHECKS, Validator
@@ -205,7 +205,7 @@ class Planner:
         objections = partial(self._rescorer.objections, tokens=tokens, speed=ego.speed, stop_within=stop_within)
         urge = self._patience.waited(stamp, ego.pose) - self.config.patience
         arrived = stop_within is not None and stop_within < ARRIVED
-        if self.config.patience == 0.0 or arrived:
+        if self.config.patience == 0.0 or arrived or (tokens is not None and somebody_ahead(tokens.objects)):
             urge = 0.0
         return self._choose(proposal, objections, stamp, ego, rationale, ages, degraded, decision, urge)
 
