@@ -145,17 +145,6 @@ def test_a_red_light_is_waited_for_where_its_lamp_is_in_the_pictures(rescorer: R
     assert rescorer.objections(futures(straight(4.0, brakes=3.0), speed=4.0), near, 4.0) == (None,)
 
 
-def test_who_is_told_to_stop_is_not_driven_past_the_place(rescorer: Rescorer, tokens: SceneTokens) -> None:
-    points = futures(straight(8.0), straight(8.0, brakes=3.0))
-    goes, stops = rescorer.objections(points, None, 8.0, stop_within=14.0)
-    assert goes is not None and not goes.meets and goes.words == "past where it was told to stop in 2.0 s"
-    assert stops is None
-    # To stop at once means as soon as that is comfortable: 12.8 m from 8 m/s.
-    goes, stops = rescorer.objections(points, tokens, 8.0, stop_within=0.0)
-    assert goes is not None and stops is None
-    assert rescorer.objections(points, tokens, 8.0, stop_within=40.0) == (None, None)
-
-
 def test_a_stop_that_was_begun_is_gone_on_with_and_one_that_was_not_is_not_begun_late(
     rescorer: Rescorer, frame: Frame
 ) -> None:
@@ -257,13 +246,18 @@ def test_the_planner_brakes_for_what_it_sees_and_says_why(frame: Frame, command:
     assert planner.plan(blocked, blocked.ego, command, None, None).chosen == 0
 
 
-def test_the_planner_stops_where_it_is_told_to(frame: Frame, command: DrivingCommand) -> None:
+@pytest.mark.parametrize("distance", [14.0, 20.0])
+def test_the_planner_stops_where_it_is_told_to(frame: Frame, command: DrivingCommand, distance: float) -> None:
     planner = Planner(GoOrBrake(), PlannerConfig())
     tokens = frame(speed=8.0)
-    told = replace(command, action=DrivingAction.STOP, distance=12.0)
-    assert planner.plan(tokens, tokens.ego, told, None, None).chosen == 1
+    told = replace(command, action=DrivingAction.STOP, distance=distance)
+    driven = planner.plan(tokens, tokens.ego, told, None, None)
+    points = driven.trajectory().points
+    assert driven.chosen == 0 and driven.objections == ("", "")
+    assert points[-1, 4] < 0.1 and distance - 0.6 < points[-1, 1] < distance + 0.2
     planner.reset()
-    assert planner.plan(tokens, tokens.ego, replace(told, distance=45.0), None, None).chosen == 0
+    at_once = planner.plan(tokens, tokens.ego, replace(told, distance=0.0), None, None).trajectory().points
+    assert at_once[-1, 4] < 0.1 and at_once[-1, 1] == pytest.approx(8.0**2 / 5.0, abs=0.6)
 
 
 class OnlyOn(Proposer):

@@ -189,11 +189,9 @@ class ValidatorConfig:
 
 @dataclass(frozen=True, slots=True)
 class RescoringConfig:
-    """When something speaks against a future."""
+    """When perception speaks against a future."""
 
-    enabled: bool = parameter(
-        True, "Futures that perception or a command to stop speaks against come after all others.", live=True
-    )
+    enabled: bool = parameter(True, "Futures that perception speaks against come after all others.", live=True)
     horizon: float = parameter(
         3.0, "What is met later is not held against a future.", unit="s", minimum=0.5, maximum=8.0, live=True
     )
@@ -210,7 +208,7 @@ class RescoringConfig:
     )  # fmt: skip
     line_margin: float = parameter(
         0.5,
-        "Farther beyond a stop line, or a place to stop at, than this is over it.",
+        "Farther beyond a stop line than this is over it.",
         unit="m",
         minimum=0.0,
         maximum=5.0,

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 
@@ -23,8 +21,8 @@ from vadv2_planner.following import bounds_of, followed
 from vadv2_planner.heeding import heeded
 from vadv2_planner.motion import motion_from_positions
 from vadv2_planner.patience import Patience, somebody_ahead, urged
-from vadv2_planner.rescoring import Objection, Rescorer
-from vadv2_planner.stopping import stopped_within
+from vadv2_planner.rescoring import Rescorer
+from vadv2_planner.stopping import eased, stopped_within
 from vadv2_planner.validator import DYNAMIC_CHECKS, Validator
 
 ARRIVED = 3.0
@@ -105,7 +103,8 @@ class Planner:
     the frames before through the rescorer, which follows the next light, and through how long the ego has waited.
     The chosen mode is the most confident one that nothing speaks against and the validator accepts, as it is or as the
     vehicle would follow it; its points are then those of following. Where something speaks against every mode, the one
-    with the least against it is brought to rest before whom it meets, the line, or the place to stop at.
+    with the least against it is brought to rest before whom it meets, or before the line. A command to stop brings every
+    mode to rest at its place.
 
     Attributes:
         followed: How many chosen futures were so since the start.
@@ -202,12 +201,11 @@ class Planner:
         proposal = self._proposer.propose(seen, self._seed(stamp))
         decision = None if embedding is None or reasoning is None else self._decision(reasoning, age)
         stop_within = command.distance if self._proposer.told_to_stop(command) else None
-        objections = partial(self._rescorer.objections, tokens=tokens, speed=ego.speed, stop_within=stop_within)
         urge = self._patience.waited(stamp, ego.pose) - self.config.patience
         arrived = stop_within is not None and stop_within < ARRIVED
         if self.config.patience == 0.0 or arrived or (tokens is not None and somebody_ahead(tokens.objects)):
             urge = 0.0
-        return self._choose(proposal, objections, stamp, ego, rationale, ages, degraded, decision, urge)
+        return self._choose(proposal, tokens, stamp, ego, rationale, ages, degraded, decision, stop_within, urge)
 
     def _check(self, tokens: SceneTokens | None, ego: EgoState) -> None:
         numbers = [ego.pose.x, ego.pose.y, ego.pose.yaw, *ego.velocity, *ego.acceleration, ego.yaw_rate]
@@ -285,13 +283,14 @@ class Planner:
     def _choose(
         self,
         proposal: Proposal,
-        objections_to: Callable[[Array], tuple[Objection | None, ...]],
+        tokens: SceneTokens | None,
         stamp: Stamp,
         ego: EgoState,
         rationale: str,
         ages: dict[str, float],
         degraded: list[str],
         decision: tuple[Array, float] | None,
+        stop_within: float | None,
         urge: float,
     ) -> TrajectoryCandidates:
         finite = np.isfinite(proposal.positions).all((1, 2)) & np.isfinite(proposal.confidences)
@@ -303,7 +302,10 @@ class Planner:
         if self._last is not None and not 0 < stamp - self._last.stamp <= MAX_GAP * NANOSECONDS:
             self._last = None
         chosen, reason = None, ""
-        objections = objections_to(points)
+        if stop_within is not None:
+            within = eased(stop_within, ego.speed)
+            points = np.stack([stopped_within(future, within, ego.speed) for future in points])
+        objections = self._rescorer.objections(points, tokens, ego.speed)
         if self._rescorer.held < FREE:
             confidences = confidences * urged(points, urge)
         for mode in self._rescorer.order(confidences, objections):

@@ -1,4 +1,4 @@
-"""What speaks against a future: whom it would meet, which red light it would drive over, where it was told to stop.
+"""What perception says against a future: whom it would meet, which red light it would drive over.
 
 A score is learned from one recorded future a frame, and says little of the other nineteen. Where they lie, and where
 others are, is known. As in DiffusionDrive's nuScenes head (Liao et al. 2025), whose futures that meet a predicted box
@@ -56,8 +56,8 @@ class Objection:
     """What speaks against a future.
 
     Attributes:
-        meets: Whether it is somebody that is met; else a light, or the place where it was told to stop.
-        grade: How grave it is beside others of its kind: the nearer somebody is met, the farther beyond the place.
+        meets: Whether it is somebody that is met; else a light.
+        grade: How grave it is beside others of its kind: the nearer somebody is met, the farther beyond the line.
         words: For people.
         within: m within which it would have to come to rest.
     """
@@ -101,25 +101,19 @@ class Rescorer:
         """Probability that the next light holds, as of the last frame; 0 for none."""
         return 0.0 if self._light is None else self._light.held
 
-    def objections(
-        self, points: Array, tokens: SceneTokens | None, speed: float, stop_within: float | None = None
-    ) -> tuple[Objection | None, ...]:
+    def objections(self, points: Array, tokens: SceneTokens | None, speed: float) -> tuple[Objection | None, ...]:
         """The gravest objection to each future.
 
         Args:
             points: (modes, n, 6) [t, x, y, yaw, v, a] in base_link at the frame's stamp.
             tokens: Of the frame; None says nothing.
             speed: m/s of the ego now.
-            stop_within: m within which it was told to come to rest; None for no such command.
         """
         none: tuple[Objection | None, ...] = (None,) * len(points)
-        if not self.config.enabled:
+        if tokens is None or not self.config.enabled:
             return none
         count = min(int(self.config.horizon * PLAN_RATE_HZ), points.shape[1])
         near = points[:, _STRIDE - 1 : count : _STRIDE]
-        told = none if stop_within is None else self._past_stop(near, stop_within, speed)
-        if tokens is None:
-            return told
         before, self._before = self._before, self._remembered(tokens)
         if before is not None and not 0.0 < seconds_between(before.stamp, tokens.stamp) <= _MEMORY:
             before = None
@@ -127,7 +121,7 @@ class Rescorer:
         self._light = followed_light(self._light, tokens)
         self._stopping = self._stops_for(self._light, speed)
         over = self._over_line(near, self._light, speed) if self._stopping else none
-        return tuple(m or o or t for m, o, t in zip(met, over, told, strict=True))
+        return tuple(m or o for m, o in zip(met, over, strict=True))
 
     def order(self, confidences: Array, objections: Sequence[Objection | None]) -> list[int]:
         """Futures from the first to be tried to the last: unopposed by confidence, then the least grave."""
@@ -209,9 +203,6 @@ class Rescorer:
     def _over_line(self, points: Array, light: LightTrack, speed: float) -> tuple[Objection | None, ...]:
         early = eased(light.distance - self.config.line_view, speed)
         return self._beyond(points, max(min(light.distance, early), 0.0), "over the stop line at a red light")
-
-    def _past_stop(self, points: Array, distance: float, speed: float) -> tuple[Objection | None, ...]:
-        return self._beyond(points, eased(distance, speed), "past where it was told to stop")
 
     def _beyond(self, points: Array, within: float, words: str) -> tuple[Objection | None, ...]:
         """Objections to futures that do not come to rest within so many m."""

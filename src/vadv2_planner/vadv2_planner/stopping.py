@@ -1,8 +1,8 @@
 """A future that goes too far, brought to rest where it has to: the same way, slower.
 
-Where every future goes past a red light or the place where it was told to stop, the one that goes least far is still
-too far; taken again and again it creeps over the line. Where every future meets somebody, the one that does so last is
-mostly the fastest.
+Where every future goes past a red light, the one that goes least far is still too far; taken again and again it creeps
+over the line. Where every future meets somebody, the one that does so last is mostly the fastest. And where it was told
+to stop, none of them may know.
 """
 
 from __future__ import annotations
