@@ -103,8 +103,8 @@ class Planner:
     the frames before through the rescorer, which follows the next light, and through how long the ego has waited.
     The chosen mode is the most confident one that nothing speaks against and the validator accepts, as it is or as the
     vehicle would follow it; its points are then those of following. Where something speaks against every mode, the one
-    with the least against it is brought to rest before whom it meets, or before the line. A command to stop brings every
-    mode to rest at its place.
+    with the least against it is brought to rest before whom it meets, or before the line. A command to stop brings all
+    of them to rest at its place.
 
     Attributes:
         followed: How many chosen futures were so since the start.
