@@ -62,6 +62,21 @@ class Proposal:
     confidences: Array
 
 
+@dataclass(frozen=True, slots=True)
+class _Advice:
+    """What has a say in the choice besides the scores and what is seen.
+
+    Attributes:
+        decision: The reasoner's, a probability of each longitudinal action, and how much it counts; None for none.
+        stop_within: m within which it was told to come to rest; None for no such command.
+        urge: s by which it has waited longer than its patience lasts.
+    """
+
+    decision: tuple[Array, float] | None
+    stop_within: float | None
+    urge: float
+
+
 class Proposer(ABC):
     """What differs between the planners."""
 
@@ -201,11 +216,15 @@ class Planner:
         proposal = self._proposer.propose(seen, self._seed(stamp))
         decision = None if embedding is None or reasoning is None else self._decision(reasoning, age)
         stop_within = command.distance if self._proposer.told_to_stop(command) else None
-        urge = self._patience.waited(stamp, ego.pose) - self.config.patience
+        advice = _Advice(decision, stop_within, self._urge(tokens, ego, stop_within))
+        return self._choose(proposal, tokens, stamp, ego, rationale, ages, degraded, advice)
+
+    def _urge(self, tokens: SceneTokens | None, ego: EgoState, stop_within: float | None) -> float:
+        waited = self._patience.waited(ego.stamp, ego.pose)
         arrived = stop_within is not None and stop_within < ARRIVED
         if self.config.patience == 0.0 or arrived or (tokens is not None and somebody_ahead(tokens.objects)):
-            urge = 0.0
-        return self._choose(proposal, tokens, stamp, ego, rationale, ages, degraded, decision, stop_within, urge)
+            return 0.0
+        return waited - self.config.patience
 
     def _check(self, tokens: SceneTokens | None, ego: EgoState) -> None:
         numbers = [ego.pose.x, ego.pose.y, ego.pose.yaw, *ego.velocity, *ego.acceleration, ego.yaw_rate]
@@ -289,25 +308,23 @@ class Planner:
         rationale: str,
         ages: dict[str, float],
         degraded: list[str],
-        decision: tuple[Array, float] | None,
-        stop_within: float | None,
-        urge: float,
+        advice: _Advice,
     ) -> TrajectoryCandidates:
         finite = np.isfinite(proposal.positions).all((1, 2)) & np.isfinite(proposal.confidences)
         positions = np.where(finite[:, None, None], proposal.positions, 0.0)
         confidences = np.where(finite, np.clip(proposal.confidences, 0.0, 1.0), 0.0)
         points = motion_from_positions(positions, ego.speed, self.config.horizon)
-        if decision is not None:
-            confidences = confidences * heeded(points, ego.speed, *decision)
+        if advice.decision is not None:
+            confidences = confidences * heeded(points, ego.speed, *advice.decision)
         if self._last is not None and not 0 < stamp - self._last.stamp <= MAX_GAP * NANOSECONDS:
             self._last = None
         chosen, reason = None, ""
-        if stop_within is not None:
-            within = eased(stop_within, ego.speed)
+        if advice.stop_within is not None:
+            within = eased(advice.stop_within, ego.speed)
             points = np.stack([stopped_within(future, within, ego.speed) for future in points])
         objections = self._rescorer.objections(points, tokens, ego.speed)
         if self._rescorer.held < FREE:
-            confidences = confidences * urged(points, urge)
+            confidences = confidences * urged(points, advice.urge)
         for mode in self._rescorer.order(confidences, objections):
             why = "a point is not finite"
             if finite[mode]:
