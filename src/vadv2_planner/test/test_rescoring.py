@@ -201,6 +201,19 @@ def test_the_frame_before_is_compared_in_odom(rescorer: Rescorer, frame: Frame) 
     assert rescorer.objections(points, jumped, 8.0) == (None,)
 
 
+@pytest.mark.parametrize("said", [0.0, 6.0])
+def test_who_has_stood_for_a_second_stands_whatever_is_said_of_him(
+    rescorer: Rescorer, frame: Frame, said: float
+) -> None:
+    for k in range(7):
+        x = 1.4 * k
+        tokens = frame(speed=7.0, stamp=STAMP + k * 200_000_000)
+        tokens = replace(tokens, ego=replace(tokens.ego, pose=Pose2(x, 0.0, 0.0)))
+        bus = (32.0 - x, 0.0, 0.0, 10.0, 2.5, said, 0.0)
+        (met,) = rescorer.objections(futures(straight(7.0), speed=7.0), seeing(tokens, bus), 7.0)
+    assert met is not None and met.meets
+
+
 def test_a_light_is_believed_by_the_mean_of_two_frames(rescorer: Rescorer, frame: Frame) -> None:
     points = futures(straight(8.0))
     first, second = frame(speed=8.0), frame(speed=8.0, stamp=STAMP + 100_000_000)

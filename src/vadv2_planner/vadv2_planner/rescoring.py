@@ -2,8 +2,9 @@
 
 A score is learned from one recorded future a frame, and says little of the other nineteen. Where they lie, and where
 others are, is known. As in DiffusionDrive's nuScenes head (Liao et al. 2025), whose futures that meet a predicted box
-come last; here the boxes are carried on at their velocity, and the next signal on the way is asked too. What was not
-there in the frame before is not believed yet, as a tracker would not: braking for it throws the ego about.
+come last; here the boxes are carried on at their velocity, as it is told or was measured (`object_tracks.py`), and the
+next signal on the way is asked too. What was not there in the frame before is not believed yet, as a tracker would not:
+braking for it throws the ego about.
 
 A red light is waited for some metres before its line: at the line the near lamp is above the pictures, and what is left
 to read is a far one among those of the crossing road (docs/training.md).
@@ -25,6 +26,7 @@ from vadv2_core.trajectory import PLAN_RATE_HZ
 from vadv2_core.vehicle import VehicleConfig
 from vadv2_planner.config import RescoringConfig
 from vadv2_planner.light_track import LightTrack, followed_light
+from vadv2_planner.object_tracks import ObjectTracks
 from vadv2_planner.stopping import eased
 
 _CIRCLES = 5
@@ -87,12 +89,14 @@ class Rescorer:
         self.config = config
         self.vehicle = vehicle
         self._before: _Before | None = None
+        self._tracks = ObjectTracks()
         self._light: LightTrack | None = None
         self._stopping = False
 
     def reset(self) -> None:
-        """Forget the frame before and the light."""
+        """Forget the frames before."""
         self._before = None
+        self._tracks.reset()
         self._light = None
         self._stopping = False
 
@@ -117,7 +121,11 @@ class Rescorer:
         before, self._before = self._before, self._remembered(tokens)
         if before is not None and not 0.0 < seconds_between(before.stamp, tokens.stamp) <= _MEMORY:
             before = None
-        met = self._met(near, tokens.objects, self._believed(tokens, before))
+        sure = self._believed(tokens, before)
+        going = self._tracks.velocities(tokens, self._there(tokens.objects))
+        # Where he has been tells late that somebody brakes, and what perception says may be early: the slower is taken.
+        going[:, 0] = np.minimum(going[:, 0], tokens.objects.velocities[:, 0])
+        met = self._met(near, tokens.objects, sure, going)
         self._light = followed_light(self._light, tokens)
         self._stopping = self._stops_for(self._light, speed)
         over = self._over_line(near, self._light, speed) if self._stopping else none
@@ -141,8 +149,7 @@ class Rescorer:
     def _believed(self, tokens: SceneTokens, before: _Before | None) -> NDArray[np.bool_]:
         """(n,) which objects are sure enough, and near where one was in the frame before."""
         objects = tokens.objects
-        # Who is behind now is carried on through the ego, where in truth he would brake.
-        sure = (objects.confidence >= self.config.min_confidence) & (objects.boxes[:, 0] > 0.0)
+        sure = self._there(objects)
         if before is None or not sure.any():
             return np.asarray(sure)
         if not len(before.centres):
@@ -152,8 +159,14 @@ class Rescorer:
         apart = np.hypot(*(were[:, None] - before.centres[None]).transpose(2, 0, 1)).min(1)
         return np.asarray(sure & (apart < self.config.same_within))
 
-    def _met(self, points: Array, objects: SceneObjects, sure: NDArray[np.bool_]) -> list[Objection | None]:
-        boxes, velocities = objects.boxes[sure].astype(np.float64), objects.velocities[sure].astype(np.float64)
+    def _there(self, objects: SceneObjects) -> NDArray[np.bool_]:
+        # Who is behind now is carried on through the ego, where in truth he would brake.
+        return np.asarray((objects.confidence >= self.config.min_confidence) & (objects.boxes[:, 0] > 0.0))
+
+    def _met(
+        self, points: Array, objects: SceneObjects, sure: NDArray[np.bool_], going: Array
+    ) -> list[Objection | None]:
+        boxes, velocities = objects.boxes[sure].astype(np.float64), going[sure]
         if not len(boxes) or not points.shape[1]:
             return [None] * len(points)
         t = points[0, :, 0]
