@@ -224,20 +224,6 @@ def test_the_plan_changes_the_words_and_not_the_embedding(cache):
     np.testing.assert_array_equal(reasoner.embed(tokens, LEFT).embedding, reasoner.embed(tokens, LEFT).embedding)
 
 
-def test_where_it_goes_is_stated_as_planned(cache):
-    reasoner, tokens = Reasoner(None, VlmConfig(cache=str(cache))), frame()
-    told = {
-        lateral: reasoner.reason(tokens, LEFT, planned=(LongitudinalAction.STOP, lateral))
-        for lateral in LateralAction
-        if lateral
-    }
-    assert [r.lateral for r in told.values()] == list(told)
-    assert all(0.0 < r.lateral_confidence < 1.0 for r in told.values())
-    # Without a plan it is the model's own.
-    own = reasoner.reason(tokens, LEFT)
-    assert own.lateral_confidence >= 1.0 / len(told)
-
-
 def going_on(speed=5.0, intention=AgentIntention.KEEPS):
     """The frame with a truck ahead, well seen, that moves so and intends so; the cyclist's intention is not known."""
     tokens = frame()

@@ -40,10 +40,6 @@ class Trie(Generic[V]):
         """Tokens that may follow; empty at the end of a phrase or off the list."""
         return self._next.get(tuple(prefix), ())
 
-    def phrase(self, value: V) -> tuple[int, ...] | None:
-        """The phrase of a value, None for a value that has none."""
-        return next((phrase for phrase, said in self._values.items() if said == value), None)
-
     def value(self, phrase: Sequence[int]) -> V | None:
         """The value of a whole phrase, None for anything else."""
         return self._values.get(tuple(phrase))

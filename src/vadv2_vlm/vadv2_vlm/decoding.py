@@ -110,29 +110,20 @@ class AnswerDecoder:
         self._intent = lru_cache(maxsize=64)(self._make_intent)
         self._said = lru_cache(maxsize=4096)(lambda sentence: language.encode(f" {sentence}"))
 
-    def decode(
-        self,
-        state: Continuation,
-        budget: Budget,
-        grounds: Grounds | None = None,
-        lateral: LateralAction = LateralAction.UNKNOWN,
-    ) -> Answer:
+    def decode(self, state: Continuation, budget: Budget, grounds: Grounds | None = None) -> Answer:
         """Continue a sequence that stands after the flag queries to the whole answer, or as far as the budget goes.
 
         Args:
             state: The sequence.
             budget: What it may cost.
             grounds: Say of the scene only what these bear out; None for any sentence.
-            lateral: Where the plan in force goes, which is then what is stated; UNKNOWN leaves it to the model.
         """
         answer = Answer()
         encode = self._language.encode
         try:
             self._language.proceed(state, (*encode(prompt.LINE_END), *encode(prompt.ACTION_HEADER)))
             answer.longitudinal, answer.longitudinal_confidence = self._closed(state, self._longitudinal, budget)
-            answer.lateral, answer.lateral_confidence = self._closed(
-                state, self._lateral, budget, self._lateral.phrase(lateral)
-            )
+            answer.lateral, answer.lateral_confidence = self._closed(state, self._lateral, budget)
             self._language.proceed(state, encode(prompt.CAUSE_HEADER))
             answer.cause, _ = self._closed(state, self._cause, budget)
             for header in (prompt.INTENT_HEADER, prompt.SCENE_HEADER, prompt.TRACE_HEADER):
@@ -195,13 +186,8 @@ class AnswerDecoder:
         ends = {i for i in range(len(tokenizer)) if "\n" in tokenizer.decode([i])}
         return frozenset(ends | {int(tokenizer.eos_token_id)})
 
-    def _closed(
-        self, state: Continuation, trie: Trie[V], budget: Budget, given: tuple[int, ...] | None = None
-    ) -> tuple[V, float]:
-        """One phrase of a closed list, the likeliest or the given one, and the model's probability of it among them.
-
-        The probability is the product over its branchings.
-        """
+    def _closed(self, state: Continuation, trie: Trie[V], budget: Budget) -> tuple[V, float]:
+        """One phrase of a closed list, and its probability among them (the product over its branchings)."""
         phrase: list[int] = []
         pending: list[int] = []
         confidence = 1.0
@@ -214,7 +200,7 @@ class AnswerDecoder:
                     self._language.proceed(state, pending)
                     pending = []
                 logits = self._language.logits(state.hidden)[0, list(allowed)]
-                best = int(logits.argmax()) if given is None else allowed.index(given[len(phrase)])
+                best = int(logits.argmax())
                 confidence *= float(torch.softmax(logits, -1)[best])
                 token = allowed[best]
             phrase.append(token)

@@ -19,7 +19,7 @@ from vadv2_core.errors import InputError
 from vadv2_core.meta_action import MetaAction
 from vadv2_core.reasoning import Reasoning, ReasoningEmbedding
 from vadv2_core.stamps import Stamp
-from vadv2_core.taxonomy import EdgeCaseFlag, LateralAction
+from vadv2_core.taxonomy import EdgeCaseFlag
 from vadv2_core.tokens import SceneTokens
 from vadv2_vlm import prompt
 from vadv2_vlm.config import SlotConfig, VlmConfig
@@ -135,7 +135,7 @@ class Reasoner:
             command: What is asked.
             past: Own earlier reasonings, oldest first; the last few condition this one.
             seconds: Bound on the time it may take; None for none, so that the answer depends on its inputs alone.
-            planned: What the plan in force comes to, whose lateral action is then stated; None for none.
+            planned: What the plan in force comes to; None for none.
 
         Raises:
             InputError: as `embed`.
@@ -145,9 +145,7 @@ class Reasoner:
         state = self._begin(slots, tokens.ego, command)
         seen = (perceived(slots), command) if self._config.sentences == "seen" else None
         before = (self._past_words(past), prompt.plan_words(planned))
-        # Where it goes is the plan's, which knows the route; how fast it should go is the reasoner's own judgement.
-        lateral = planned[1] if planned is not None and all(planned) else LateralAction.UNKNOWN
-        return self._answer(state, tokens.stamp, before, self._budget(started, seconds), started, seen, lateral)
+        return self._answer(state, tokens.stamp, before, self._budget(started, seconds), started, seen)
 
     @torch.inference_mode()
     def embed_frame(self, frame: CameraFrame, ego: EgoState, command: DrivingCommand) -> ReasoningEmbedding:
@@ -239,14 +237,13 @@ class Reasoner:
         budget: Budget,
         started: float,
         seen: tuple[Perceived, DrivingCommand] | None,
-        lateral: LateralAction = LateralAction.UNKNOWN,
     ) -> Reasoning:
         language = self.language
         for words in filter(None, before):
             language.proceed(state, language.encode(words))
         flags = self.flags(state)
         yes = tuple(flag for flag in EdgeCaseFlag if flags[flag] >= SURE)
-        answer = self.decoder.decode(state, budget, None if seen is None else Grounds(*seen, yes), lateral)
+        answer = self.decoder.decode(state, budget, None if seen is None else Grounds(*seen, yes))
 
         def text(header: str) -> str:
             said = answer.texts.get(header, "")
