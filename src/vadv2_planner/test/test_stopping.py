@@ -27,6 +27,12 @@ def test_it_comes_to_rest_within_the_distance_and_not_long_before(speed: float, 
     assert (np.diff(points[:, 1]) > -1e-3).all()
 
 
+def test_who_has_no_room_left_brakes_as_hard_as_one_can_and_no_harder() -> None:
+    points = stopped_within(future(8.0), 0.0, 8.0)
+    assert -9.0 < points[:, 5].min() < -7.0 and points[-1, 4] < 0.1
+    assert points[-1, 1] == pytest.approx(8.0**2 / (2 * 8.0), abs=0.5)
+
+
 def test_who_stands_and_has_no_room_stays() -> None:
     points = stopped_within(future(0.0, acceleration=1.0), 0.0, 0.0)
     np.testing.assert_allclose(points[:, 1:3], 0.0, atol=1e-9)

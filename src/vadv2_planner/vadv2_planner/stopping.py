@@ -19,8 +19,8 @@ COMFORTABLE = 2.5
 """m/s², the braking that it takes where there is room for no harder one."""
 _BEGINS = 0.98
 """Share of it from which on it brakes."""
-_LEAST = 0.01
-"""m, so that who is there brakes hard, not infinitely."""
+_HARDEST = 8.0
+"""m/s², the braking of who has no room left: a plan that stops at once is none, and would be withheld."""
 _DT = 1.0 / PLAN_RATE_HZ
 
 
@@ -37,7 +37,7 @@ def eased(distance: float, speed: float) -> float:
 
 
 def stopped_within(points: Array, within: float, speed: float) -> Array:
-    """Points (n, 6) [t, x, y, yaw, v, a] of a future at 10 Hz that comes to rest within so many metres.
+    """Points (n, 6) [t, x, y, yaw, v, a] of a future at 10 Hz that comes to rest within so many metres, or as it can.
 
     Its speed is its own, but never more than braking evenly leaves for what is left of the way.
 
@@ -51,7 +51,7 @@ def stopped_within(points: Array, within: float, speed: float) -> Array:
     v, s, driven = max(speed, 0.0), 0.0, np.empty(len(points))
     for i, wanted in enumerate(points[:, 4].tolist()):
         # Even braking stays what it was when it began; before that there is room to go on as it would.
-        needed = v * v / (2.0 * max(within - s, _LEAST))
+        needed = min(v * v / (2.0 * max(within - s, 1e-6)), _HARDEST)
         slower = v - needed * _DT if needed > _BEGINS * COMFORTABLE else _room_for(within - s, v)
         slower = max(min(wanted, slower), 0.0)
         s += 0.5 * (v + slower) * _DT
