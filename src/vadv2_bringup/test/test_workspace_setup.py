@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vadv2_bringup.environment import WORKSPACE
+from vadv2_bringup.environment import TRAINING, WORKSPACE, command_environment
 
 sys.path.insert(0, str(WORKSPACE / "tools"))
 
@@ -115,3 +115,12 @@ def test_make_without_a_target_explains_itself() -> None:
     shown = subprocess.run(["make"], cwd=WORKSPACE, capture_output=True, text=True, check=True).stdout
     for target in ("setup", "drive", "test", "test-long", "lint", "clean"):
         assert f"make {target} " in shown
+
+
+def test_training_keeps_its_memory_and_a_vehicle_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in TRAINING:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MALLOC_TOP_PAD_", "1")
+    told = command_environment("train")
+    assert told["MALLOC_MMAP_MAX_"] == "0" and told["MALLOC_TOP_PAD_"] == "1", "what the user has set stays"
+    assert "MALLOC_MMAP_MAX_" not in command_environment("drive")

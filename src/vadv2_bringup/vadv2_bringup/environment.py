@@ -46,6 +46,15 @@ DEFAULTS = {
 """Set where the user has not set them."""
 
 
+TRAINING = {
+    # glibc gives a freed tensor's pages back and asks for them again in the next step: a quarter of a step's time.
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(2**40),
+    "MALLOC_TOP_PAD_": str(2**28),
+}
+"""Likewise for `./vadv2 train`; a vehicle's processes share their memory and keep glibc's ways."""
+
+
 def middleware_settings(environment: Mapping[str, str]) -> dict[str, str]:
     """What is set so that nodes find each other, and nobody else unless it is asked for.
 
@@ -115,6 +124,12 @@ def runtime_environment(base: Mapping[str, str] | None = None, workspace: Path =
     environment["LD_LIBRARY_PATH"] = _joined(libraries, environment.get("LD_LIBRARY_PATH", ""))
     environment["PYTHONPATH"] = _joined(modules, environment.get("PYTHONPATH", ""))
     return environment
+
+
+def command_environment(command: str, workspace: Path = WORKSPACE) -> dict[str, str]:
+    """`runtime_environment` of a ``./vadv2`` command, with `TRAINING` where it trains and the user has not set it."""
+    environment = runtime_environment(workspace=workspace)
+    return {**TRAINING, **environment} if command == "train" else environment
 
 
 def workspace_python(workspace: Path = WORKSPACE) -> str:

@@ -64,6 +64,7 @@ TOPICS: dict[str, dict[str, str]] = {
     "vlm": {
         "~/input/scene_tokens": "scene_tokens",
         "~/input/driving_command": "driving_command",
+        "~/input/route": "route",
         "~/input/trajectory": "trajectory",
         "~/output/reasoning_embedding": "reasoning_embedding",
         "~/output/reasoning": "reasoning",

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vadv2_core.geometry import Array
 from vadv2_core.stamps import Stamp, seconds_between
-from vadv2_core.taxonomy import LateralAction, LongitudinalAction
+from vadv2_core.taxonomy import DrivingAction, LateralAction, LongitudinalAction
 from vadv2_core.trajectory import Trajectory
 
 HORIZON = 3.0
@@ -74,14 +74,26 @@ def action_of(points: Array, speed: float) -> MetaAction:
     return driven_action(points[:, 0], points[:, 1:4], np.concatenate([[speed], points[1:, 4]]))
 
 
-def planned_action(plan: Trajectory | None, stamp: Stamp, speed: float) -> MetaAction | None:
+_ASKED = {LateralAction.LEFT_TURN: DrivingAction.LEFT, LateralAction.RIGHT_TURN: DrivingAction.RIGHT}
+
+
+def as_asked(action: MetaAction, asked: DrivingAction) -> MetaAction:
+    """Meta-actions of a path whose driver was asked something: a bend that nobody asked to turn into is the road's."""
+    longitudinal, lateral = action
+    if lateral in _ASKED and asked not in (_ASKED[lateral], DrivingAction.UNKNOWN):
+        return longitudinal, LateralAction.STRAIGHT
+    return action
+
+
+def planned_action(plan: Trajectory | None, stamp: Stamp, speed: float, asked: DrivingAction) -> MetaAction | None:
     """Meta-actions of the plan in force; None without one, or where it is older than `IN_FORCE` or of the future.
 
     Args:
         plan: The newest future to be driven.
         stamp: Now.
         speed: Of the ego now, m/s.
+        asked: What the command asks for (`as_asked`).
     """
     if plan is None or not 0.0 <= seconds_between(plan.stamp, stamp) <= IN_FORCE:
         return None
-    return action_of(plan.points, speed)
+    return as_asked(action_of(plan.points, speed), asked)

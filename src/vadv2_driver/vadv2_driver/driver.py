@@ -105,7 +105,7 @@ class Driver:
         if frame is not None:
             tokens = self._timed(timings, "perception", lambda: self.encoder.encode(frame, ego))
             if self.reasoner is not None:
-                embedding, reasoning = self._timed(timings, "vlm", lambda: self._reason(tokens, command, reason))
+                embedding, reasoning = self._timed(timings, "vlm", lambda: self._reason(tokens, command, route, reason))
             if told is not None:
                 embedding = told(tokens)
         self._frames += 1
@@ -126,16 +126,16 @@ class Driver:
         return answer
 
     def _reason(
-        self, tokens: SceneTokens, command: DrivingCommand, reason: bool | None
+        self, tokens: SceneTokens, command: DrivingCommand, route: Route | None, reason: bool | None
     ) -> tuple[ReasoningEmbedding, Reasoning | None]:
         assert self.reasoner is not None, "called with a reasoner only"
-        embedding = self.reasoner.embed(tokens, command)
+        embedding = self.reasoner.embed(tokens, command, route)
         every = self.config.reason_every
         due = bool(every) and self._frames % every == 0 if reason is None else reason
         if not due:
             return embedding, None
-        planned = planned_action(self._plan, tokens.stamp, tokens.ego.speed)
-        reasoning = self.reasoner.reason(tokens, command, tuple(self._past), planned=planned)
+        planned = planned_action(self._plan, tokens.stamp, tokens.ego.speed, command.action)
+        reasoning = self.reasoner.reason(tokens, command, tuple(self._past), planned=planned, route=route)
         self._past.append(reasoning)
         return embedding, reasoning
 

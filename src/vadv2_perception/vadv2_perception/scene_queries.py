@@ -69,6 +69,10 @@ _MAP_PARTS = (len(MapElementClass) + 1, len(SignalState), 1)
 _SCENE_PARTS = (len(SignalState), 2, 3, 2, len(EdgeCaseFlag), len(Weather))
 
 
+_NO_LAMP = 6.0
+"""Logit of "no lamp" before anything is learned."""
+
+
 def _head(channels: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(channels, channels), nn.GELU(), nn.Linear(channels, outputs))
 
@@ -204,6 +208,11 @@ class SceneQueries(nn.Module):
         for layer in (self.around_shift, self.gaze_shift, self.move_centre, self.move_line):
             nn.init.normal_(layer.weight, std=1e-3)
             nn.init.zeros_(layer.bias)
+        # One token in two thousand is a lamp: begun at even odds, lamps are all that the first steps learn of (the
+        # prior of RetinaNet, arXiv:1708.02002, section 4.1).
+        nn.init.zeros_(self.lamps.bias)
+        with torch.no_grad():
+            self.lamps.bias[0] = _NO_LAMP
 
     def _places(self, queries: Tensor, centres: Tensor, lines: Tensor) -> Tensor:
         """Where each query looks: (B, Q, points, 3)."""

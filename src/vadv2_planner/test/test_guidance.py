@@ -4,7 +4,7 @@ import torch
 
 from vadv2_core.command import Route
 from vadv2_core.geometry import Pose2
-from vadv2_planner.batch import route_features
+from vadv2_core.route_ahead import route_features
 from vadv2_planner.guidance import ROUTE_SCALE, Guidance, Guide, route_relation
 
 KNOTS, WIDTH, QUERY = 4, 16, 12

@@ -10,17 +10,12 @@ from torch import Tensor
 
 from vadv2_core.command import DrivingCommand, Route
 from vadv2_core.ego import EgoState
-from vadv2_core.geometry import Array, Pose2, arc_length, heading_at, inverse_transform3, point_at
+from vadv2_core.geometry import Array, inverse_transform3
+from vadv2_core.route_ahead import ROUTE_DISTANCES, ROUTE_FEATURES, route_ahead
 from vadv2_core.tokens import SceneTokens
 from vadv2_planner.motion import present_motion
 from vadv2_planner.text import TEXT_LENGTH, command_ids
 
-ROUTE_DISTANCES = np.array(
-    [0.0, 2.5, 5.0, 7.5, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0, 65.0, 80.0, 100.0, 125.0, 150.0]
-)
-"""Where the route is read, m ahead of the ego."""
-ROUTE_FEATURES = 5
-"""x, y, cos and sin of the heading, and whether the route reaches that far."""
 EGO_FEATURES = 5
 """vx, ax, v * yaw rate, yaw rate, steering angle; about unit size."""
 
@@ -100,25 +95,6 @@ def ego_features(ego: EgoState) -> Array:
     return np.clip(scaled, -5.0, 5.0)
 
 
-def route_features(route: Route, pose: Pose2) -> Array:
-    """(len(ROUTE_DISTANCES), ROUTE_FEATURES): the route ahead of a pose, in its frame.
-
-    The route is entered at its place nearest to the ego; what it does not reach is flagged and held at its end.
-    """
-    points = pose.inverse_transform(route.points)
-    along = arc_length(points)
-    s = float(along[-1])
-    a, d = points[:-1], np.diff(points, axis=0)
-    u = np.clip(-(a * d).sum(-1) / np.maximum((d**2).sum(-1), 1e-12), 0.0, 1.0)
-    nearest = int(np.hypot(*(a + u[:, None] * d).T).argmin())
-    start = float(along[nearest] + u[nearest] * (along[nearest + 1] - along[nearest]))
-    at = start + ROUTE_DISTANCES
-    xy = point_at(points, at)
-    yaw = heading_at(points, np.minimum(at, s))
-    reached = (at <= s + 1e-6).astype(np.float64)
-    return np.stack([xy[:, 0] / 50.0, xy[:, 1] / 50.0, np.cos(yaw), np.sin(yaw), reached], axis=-1)
-
-
 def make_batch(
     tokens: SceneTokens | None,
     ego: EgoState,
@@ -144,8 +120,7 @@ def make_batch(
         return torch.from_numpy(np.ascontiguousarray(np.asarray(values, dtype=np.float32)))[None]
 
     velocity, acceleration = present_motion(ego)
-    has_route = route is not None and len(route.points) >= 2
-    points = route_features(route, ego.pose) if route is not None and has_route else None
+    points = route_ahead(route, ego.pose)
     if tokens is None:
         picture = {
             "tokens": torch.zeros(1, 0, 1, 1, 1),

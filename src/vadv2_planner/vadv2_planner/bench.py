@@ -13,9 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from vadv2_core.errors import InputError
 from vadv2_core.geometry import Array, inverse_transform3
+from vadv2_core.route_ahead import ROUTE_DISTANCES, ROUTE_FEATURES
 from vadv2_planner.anchors import AnchorSet, normalisation
 from vadv2_planner.backends import make_runner
-from vadv2_planner.batch import EGO_FEATURES, ROUTE_DISTANCES, ROUTE_FEATURES, PlannerBatch
+from vadv2_planner.batch import EGO_FEATURES, PlannerBatch
 from vadv2_planner.config import ModelConfig, PlannerConfig
 from vadv2_planner.registry import make_network
 from vadv2_planner.text import TEXT_LENGTH

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from vadv2_core.route_ahead import ROUTE_DISTANCES, ROUTE_FEATURES
 from vadv2_core.taxonomy import DrivingAction
-from vadv2_planner.batch import EGO_FEATURES, ROUTE_DISTANCES, ROUTE_FEATURES, PlannerBatch
+from vadv2_planner.batch import EGO_FEATURES, PlannerBatch
 from vadv2_planner.command_reader import CommandReader, TextEncoder
 from vadv2_planner.config import ModelConfig
 

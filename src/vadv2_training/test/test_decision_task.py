@@ -17,7 +17,7 @@ from vadv2_training.trainer import train
 from vadv2_vlm.config import SlotConfig
 from vadv2_vlm.projector import TokenProjector
 from vadv2_vlm.samples import ReasoningTruth
-from vadv2_vlm.slots import AHEAD_FEATURES, EGO_FEATURES, MAP_FEATURES, OBJECT_FEATURES, SceneSlots
+from vadv2_vlm.slots import AHEAD_FEATURES, EGO_FEATURES, MAP_FEATURES, OBJECT_FEATURES, WAY_FEATURES, SceneSlots
 
 DOOR = SlotConfig(
     image_channels=4, query_channels=8, objects=2, map_elements=2, summaries=1, cameras=1, width=32, layers=1
@@ -45,8 +45,8 @@ def samples(count, seed, known=True):
         ahead[SignalState.RED], ahead[SignalState.GREEN] = float(red), float(not red)
         slots.append(
             SceneSlots(
-                noise(EGO_FEATURES), ahead, noise(2, OBJECT_FEATURES), noise(2, MAP_FEATURES), noise(3, 8), noise(1, 4),
-                noise(1, 3),
+                noise(EGO_FEATURES), ahead, noise(WAY_FEATURES), noise(2, OBJECT_FEATURES), noise(2, MAP_FEATURES),
+                noise(3, 8), noise(1, 4), noise(1, 3),
             )
         )  # fmt: skip
         action = DrivingAction.STRAIGHT if red else DrivingAction.LEFT

@@ -227,6 +227,19 @@ def test_a_store_reads_windows_of_its_shards(tmp_path):
     assert store.count(1) == 3
 
 
+def test_processes_share_the_shards_of_a_store(tmp_path, monkeypatch):
+    for name in "abcde":
+        shard(tmp_path, name, 4)
+    store = FrameStore(tmp_path, 4)
+    assert store.shards_in_turn() == [0, 1, 2, 3, 4]
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    turns = []
+    for rank in "01":
+        monkeypatch.setenv("RANK", rank)
+        turns.append(store.shards_in_turn())
+    assert turns == [[0, 2, 4, 1, 3], [1, 3, 0, 2, 4]], "its own share first, then what another may have left"
+
+
 def test_a_store_says_what_is_wrong(tmp_path):
     with pytest.raises(InputError, match="holds no frames"):
         FrameStore(tmp_path, 4)

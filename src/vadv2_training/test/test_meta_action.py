@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from vadv2_core.drive import VehicleCommand
+from vadv2_core.route_ahead import ROUTE_DISTANCES, ROUTE_FEATURES
 from vadv2_core.taxonomy import DrivingAction
 from vadv2_core.vehicle import VehicleConfig, VehicleState, step_vehicle
-from vadv2_planner.batch import EGO_FEATURES, ROUTE_DISTANCES, ROUTE_FEATURES, PlannerBatch
+from vadv2_planner.batch import EGO_FEATURES, PlannerBatch
 from vadv2_planner.bench import surround_projections
 from vadv2_planner.commander import text_of_action
 from vadv2_planner.config import ModelConfig

@@ -5,9 +5,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from vadv2_core.route_ahead import ROUTE_DISTANCES, ROUTE_FEATURES
 from vadv2_core.taxonomy import MapElementClass
 from vadv2_core.vehicle import VehicleConfig
-from vadv2_planner.batch import EGO_FEATURES, ROUTE_DISTANCES, ROUTE_FEATURES, PlannerBatch
+from vadv2_planner.batch import EGO_FEATURES, PlannerBatch
 from vadv2_planner.bench import surround_projections
 from vadv2_planner.registry import make_network
 from vadv2_planner.text import TEXT_LENGTH

@@ -1,5 +1,6 @@
 """`./vadv2 train`: what it refuses, in one line each, before anything is made."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ from typer.testing import CliRunner
 from vadv2_bringup.cli import build_app
 from vadv2_core.errors import InputError
 from vadv2_training.cli_parts import one_process_until
-from vadv2_training.recipe import RECIPES, Journal
+from vadv2_training.make_model import copy_model
+from vadv2_training.recipe import RECIPES, Journal, step_facts
 
 
 def run(*arguments):
@@ -24,6 +26,7 @@ def run(*arguments):
         (("--recipe", "huge"), "unknown recipe 'huge'"),
         (("--until", "supper"), "unknown step 'supper'"),
         (("--vlm", "x"), "--vlm without --stage 2"),
+        (("--from", "nowhere"), "holds no perception"),
         (("--bags", "x.mcap"), "no --model"),
         (("recorded", "--model", "m", "--out", "o"), "no source or two"),
         (("recorded", "--model", "m", "--out", "o", "--nuscenes", "nowhere"), "has no tables"),
@@ -38,6 +41,24 @@ def test_what_cannot_be_done_is_said(arguments, message, tmp_path, monkeypatch):
         run(*arguments)
     assert message in str(error.value)
     assert list(Path(tmp_path).iterdir()) == [], "nothing was made"
+
+
+def test_a_model_is_gone_on_with(tmp_path):
+    start, model = tmp_path / "start", tmp_path / "model"
+    for part in ("perception", "planner"):
+        (start / part).mkdir(parents=True)
+        (start / part / "config.json").write_text(part)
+    (model / "planner").mkdir(parents=True)
+    (model / "planner" / "old").touch()
+    copy_model(start, model)
+    assert sorted(str(p.relative_to(model)) for p in model.rglob("*.json")) == [
+        "perception/config.json", "planner/config.json",
+    ]  # fmt: skip
+    assert not (model / "planner" / "old").exists(), "a part is replaced whole"
+    recipe = RECIPES["tiny-cpu"]
+    further = replace(recipe, start="models/tiny")
+    assert step_facts(recipe, "cache") == step_facts(further, "cache"), "data stay"
+    assert step_facts(recipe, "driving") != step_facts(further, "driving")
 
 
 def test_help_names_the_commands():

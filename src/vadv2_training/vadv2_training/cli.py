@@ -51,6 +51,9 @@ def train(
     rig: Annotated[
         Path | None, typer.Option(help="With --bags: rig file; without, CameraInfo and /tf_static of the bag.")
     ] = None,
+    from_: Annotated[
+        str, typer.Option("--from", help="Go on with a model's weights: a directory (perception, planner, vlm).")
+    ] = "",
     hours: Annotated[float, typer.Option(help="Hours of expert driving; 0 for the recipe's own.", min=0.0)] = 0.0,
     driving_steps: Annotated[int, typer.Option(help="Steps of stage 1; 0 for the recipe's own.", min=0)] = 0,
     perception_steps: Annotated[int, typer.Option(help="Steps of perception alone; 0: the recipe's own.", min=0)] = 0,
@@ -69,6 +72,8 @@ def train(
 
     Example: ./vadv2 train --recipe tiny-cpu --out out/train
 
+    Example: ./vadv2 train --from models/tiny --perception-steps 2000 --out out/further
+
     Example: ./vadv2 train --stage 2 --vlm Qwen/Qwen3-VL-2B-Instruct --recipe tiny-gpu --out out/base
 
     Example: ./vadv2 train --bags drives/monday.mcap --model models/tiny --out out/own --driving-steps 500
@@ -83,7 +88,7 @@ def train(
     if bags:
         fit_bags(bags, model, out, rig, driving_steps, seed)
         return
-    from vadv2_training.make_model import make_model
+    from vadv2_training.make_model import make_model, model_parts
     from vadv2_training.recipe import RECIPES, STEPS
 
     if recipe not in RECIPES:
@@ -92,6 +97,8 @@ def train(
         raise InputError(f"unknown step {until!r}", "train", "one of " + ", ".join(STEPS))
     if vlm and stage != 2:
         raise InputError("--vlm without --stage 2", "train", "stage 2, whose model it is")
+    if from_:
+        model_parts(Path(from_))
     chosen = RECIPES[recipe]
     for name, steps in (
         ("driving", driving_steps),
@@ -109,6 +116,7 @@ def train(
         hours=hours or chosen.hours,
         workers=workers or chosen.workers,
         seed=seed or chosen.seed,
+        start=from_,
     )
     one_process_until("cache", chosen, out)
     with progress_bars(out / "tensorboard") as progress:

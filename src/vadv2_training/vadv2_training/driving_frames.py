@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from vadv2_core.decision import Decision
 from vadv2_core.geometry import Array, Pose2, wrap_angle
+from vadv2_core.route_ahead import ROUTE_DISTANCES, ROUTE_FEATURES, route_ahead
 from vadv2_core.scene import Scene
 from vadv2_core.stamps import NANOSECONDS
 from vadv2_core.taxonomy import Cause, LateralAction, LongitudinalAction
 from vadv2_core.trajectory import PLAN_POINTS, PLAN_RATE_HZ
-from vadv2_planner.batch import ego_features, route_features
+from vadv2_planner.batch import ego_features
 from vadv2_planner.motion import present_motion
 from vadv2_planner.text import command_ids
 from vadv2_training.scene_targets import SceneTargets
@@ -165,7 +166,7 @@ def frame_arrays(
     path, path_times = (poses, times) if lesson is None else lesson
     future, driven = future_of(path, path_times, index if lesson is None else 0, offset, scene.ego.speed)
     others, others_known = others_of(scenes, times, index, pose)
-    route = scene.route
+    way = route_ahead(scene.route, pose)
     velocity, acceleration = present_motion(scene.ego)
     action = decision or Decision(LongitudinalAction.UNKNOWN, LateralAction.UNKNOWN, Cause.UNKNOWN)
     arrays = {
@@ -184,8 +185,8 @@ def frame_arrays(
         "action": np.array(int(scene.command.action)),
         "distance": np.array([np.clip(scene.command.distance, 0.0, 200.0) / 50.0]),
         "text": command_ids(scene.command.text),
-        "route": route_features(route, pose) if route is not None and len(route.points) >= 2 else np.zeros((16, 5)),
-        "route_valid": np.array([float(route is not None and len(route.points) >= 2)]),
+        "route": np.zeros((len(ROUTE_DISTANCES), ROUTE_FEATURES)) if way is None else way,
+        "route_valid": np.array([float(way is not None)]),
         "decision": np.array([int(action.longitudinal), int(action.lateral), int(action.cause)]),
         **target_arrays(targets),
     }

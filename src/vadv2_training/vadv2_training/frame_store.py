@@ -7,6 +7,7 @@ when they are asked for: a store may be larger than memory.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +100,16 @@ class FrameStore:
     def frames(self) -> int:
         """Frames of all shards."""
         return sum(self.count(shard) for shard in range(len(self.names)))
+
+    def shards_in_turn(self) -> list[int]:
+        """All shards, this process's share of them first (torchrun's ``RANK`` and ``WORLD_SIZE``).
+
+        Processes that each make what is missing, in this order, share the work without talking to each other; what
+        another is just making at the end is made twice.
+        """
+        rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+        every = range(len(self.names))
+        return sorted(every, key=lambda shard: ((shard - rank) % world, shard))
 
     def keys(self, shard: int = 0) -> tuple[str, ...]:
         """Names of the arrays of a shard."""

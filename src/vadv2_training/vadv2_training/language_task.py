@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,9 @@ PAST_SPACING = 1.0
 """Seconds between reasonings on the road; a past that is nearer would be copied instead of looking."""
 RAREST = 4.0
 """Most that the words of a rare cause count beside those of the commonest."""
-REPHRASED, PLANNED = 0.5, 0.7
-"""Shares of the samples whose command is given in other words alone, its action unknown, and of those that are told the
-plan in force."""
+REPHRASED, PLANNED, ROUTELESS = 0.5, 0.7, 0.25
+"""Shares of the samples whose command is given in other words alone, its action unknown, of those that are told the
+plan in force, and of those that are not shown the route, which a vehicle may not have."""
 
 
 def rarities(truths: Sequence[ReasoningTruth]) -> dict[Cause, float]:
@@ -153,7 +154,8 @@ class LanguageTask:
                 decision = tuple(int(v) for v in rows["decision"][i])
                 said = worded(texts[i], draw, shown[i])
                 plan = plans[i] if plans is not None and draw.random() < PLANNED else None
-                self.slots.append(shown[i])
+                routeless = draw.random() < ROUTELESS
+                self.slots.append(replace(shown[i], way=np.zeros_like(shown[i].way)) if routeless else shown[i])
                 self.truths.append(truth_of(said, (decision[0], decision[1], decision[2]), states[i], past, plan))
 
         self._rarities = rarities(self.truths)

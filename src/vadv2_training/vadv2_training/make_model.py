@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import torch
 
 from vadv2_core.config import to_mapping
+from vadv2_core.errors import InputError
 from vadv2_perception.configuration import ARCHITECTURES
 from vadv2_sim.record import record
 from vadv2_training.cache import CacheOrder, encoder_mapping, fill
@@ -28,6 +30,43 @@ from vadv2_training.stages import (
     train_perception,
     train_planning,
 )
+
+MODEL_PARTS = ("perception", "planner", "vlm")
+"""Folders of a model; the last may be missing."""
+
+
+def model_parts(model: Path) -> list[str]:
+    """Which of `MODEL_PARTS` a model directory holds.
+
+    Raises:
+        InputError: for a directory without perception or planner.
+    """
+    held = [part for part in MODEL_PARTS if (model / part / "config.json").exists()]
+    for part in MODEL_PARTS[:2]:
+        if part not in held:
+            raise InputError(f"holds no {part}", str(model), "a model directory (perception, planner, vlm)")
+    return held
+
+
+def copy_model(start: Path, model: Path) -> None:
+    """Begin a model with another one's weights.
+
+    Raises:
+        InputError: see `model_parts`.
+    """
+    model.mkdir(parents=True, exist_ok=True)
+    for part in model_parts(start):
+        # Copied under another name first: what has a part's name is whole.
+        half = model / f".{part}"
+        shutil.rmtree(half, ignore_errors=True)
+        shutil.copytree(start / part, half)
+        shutil.rmtree(model / part, ignore_errors=True)
+        half.rename(model / part)
+
+
+def _reasoner(start: str) -> Path | None:
+    directory = Path(start) / "vlm"
+    return directory if start and directory.exists() else None
 
 
 def make_model(
@@ -84,6 +123,9 @@ def make_model(
         return replace(config, seed=recipe.seed)
 
     def run_driving() -> None:
+        if recipe.start:
+            copy_model(Path(recipe.start), model)
+            return
         config = seeded(recipe.driving)
         train_driving(store(), model, recipe.architecture, config, model_id, told("driving", config.steps), recipe.seed)
 
@@ -122,6 +164,7 @@ def make_model(
         train_language(
             store(), slots, planned, model, config, model_id, told("language", config.steps), recipe.seed,
             decision=seeded(recipe.decision), on_decision=told("decision", recipe.decision.steps),
+            begin=_reasoner(recipe.start),
         )  # fmt: skip
 
     def run_embed() -> None:

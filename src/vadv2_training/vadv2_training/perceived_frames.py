@@ -15,7 +15,7 @@ from safetensors.numpy import load, save
 from vadv2_core.ego import EgoState
 from vadv2_core.errors import InputError
 from vadv2_core.files import write_bytes_atomic
-from vadv2_core.geometry import Pose2
+from vadv2_core.geometry import Array, Pose2
 from vadv2_core.tokens import SceneTokens
 from vadv2_perception.answers import ahead_in_words, map_in_words, objects_in_words
 from vadv2_perception.encoder import elements_above, objects_above
@@ -24,7 +24,7 @@ from vadv2_perception.model import SceneModel
 from vadv2_training.driving_module import SCENE_KEYS, SeenFrames, see
 from vadv2_training.frame_store import FrameStore, Window
 from vadv2_vlm.config import SlotConfig
-from vadv2_vlm.slots import AHEAD_FEATURES, SceneSlots, scene_slots
+from vadv2_vlm.slots import AHEAD_FEATURES, WAY_FEATURES, SceneSlots, scene_slots
 
 _CHUNK = 16
 """New frames that are perceived at a time; the frames of the history before them are perceived again."""
@@ -90,35 +90,40 @@ def scene_tokens(seen: SeenFrames, index: int, ego: EgoState, threshold: float, 
     )
 
 
-def perceive(model: SceneModel, store: FrameStore, shard: int, encoder_hash: str) -> Iterator[SceneTokens]:
-    """Every frame of a shard in order, each with its past."""
+def perceive(
+    model: SceneModel, store: FrameStore, shard: int, encoder_hash: str
+) -> Iterator[tuple[SceneTokens, Array | None]]:
+    """Every frame of a shard in order, each with its past, and the route ahead of it; None where none is known."""
     model.eval()
     count = store.count(shard)
     warm = len(model.config.history_ages) + 1
     for start in range(0, count, _CHUNK):
         first = max(start - warm, 0)
         window = Window(shard, first, min(start + _CHUNK, count) - first)
-        rows = store.read(window, (*SCENE_KEYS, "velocity", "acceleration"))
+        rows = store.read(window, (*SCENE_KEYS, "velocity", "acceleration", "route", "route_valid"))
         with torch.no_grad():
             seen = see(model, {key: value[None].float() if value.dtype is torch.bfloat16 else value[None]
                                for key, value in rows.items()})  # fmt: skip
         states = ego_states(rows)
         for index in range(start - first, window.count):
-            yield scene_tokens(seen, index, states[index], 0.3, encoder_hash)
+            route = rows["route"][index].double().numpy() if float(rows["route_valid"][index]) else None
+            yield scene_tokens(seen, index, states[index], 0.3, encoder_hash), route
 
 
 def write_slots(
     model: SceneModel, store: FrameStore, directory: Path, config: SlotConfig, encoder_hash: str
 ) -> Iterator[int]:
     """Perceive every shard that has no slots of this encoder yet; yields the number of shards done."""
-    made = {"encoder": encoder_hash, "ahead": str(AHEAD_FEATURES)}
-    for shard, name in enumerate(store.names):
-        path = directory / f"{name}.safetensors"
+    made = {"encoder": encoder_hash, "ahead": str(AHEAD_FEATURES), "way": str(WAY_FEATURES)}
+    for done, shard in enumerate(store.shards_in_turn(), start=1):
+        path = directory / f"{store.names[shard]}.safetensors"
         if made_of(path) != made:
-            slots = [scene_slots(tokens, config) for tokens in perceive(model, store, shard, encoder_hash)]
+            slots = [
+                scene_slots(tokens, config, route) for tokens, route in perceive(model, store, shard, encoder_hash)
+            ]
             arrays = {f.name: np.stack([getattr(s, f.name) for s in slots]) for f in fields(SceneSlots)}
             write_bytes_atomic(path, save(arrays, made))
-        yield shard + 1
+        yield done
 
 
 def made_of(path: Path) -> dict[str, str] | None:
@@ -139,7 +144,9 @@ def read_slots(directory: Path, name: str) -> list[SceneSlots]:
     if not path.exists():
         raise InputError("no such file", str(path), "the slots of `vadv2 train --until perceive`")
     arrays = load(path.read_bytes())
-    if arrays["ahead"].shape[1:] != (AHEAD_FEATURES,):
-        raise InputError(f"ahead is {arrays['ahead'].shape[1:]}", str(path), f"({AHEAD_FEATURES},), slots made anew")
+    for part, width in (("ahead", AHEAD_FEATURES), ("way", WAY_FEATURES)):
+        shape = arrays[part].shape[1:] if part in arrays else ()
+        if shape != (width,):
+            raise InputError(f"{part} is {shape}", str(path), f"({width},), slots made anew")
     count = len(arrays["ego"])
     return [SceneSlots(*(arrays[f.name][i] for f in fields(SceneSlots))) for i in range(count)]

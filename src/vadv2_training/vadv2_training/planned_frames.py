@@ -13,8 +13,8 @@ from safetensors.numpy import load, save
 
 from vadv2_core.errors import InputError
 from vadv2_core.files import write_bytes_atomic
-from vadv2_core.meta_action import MetaAction, action_of
-from vadv2_core.taxonomy import LateralAction, LongitudinalAction
+from vadv2_core.meta_action import MetaAction, action_of, as_asked
+from vadv2_core.taxonomy import DrivingAction, LateralAction, LongitudinalAction
 from vadv2_planner.motion import motion_from_positions
 from vadv2_training.perceived_frames import made_of
 from vadv2_training.planner_task import PlannerModule, PlannerTask, SeenStore
@@ -43,14 +43,14 @@ def write_planned(
     places: dict[int, list[int]] = {}
     for row, (shard, _, _) in enumerate(seen.rows):
         places.setdefault(shard, []).append(row)
-    for shard, name in enumerate(seen.frames.names):
-        path = directory / f"{name}.safetensors"
+    for done, shard in enumerate(seen.frames.shards_in_turn(), start=1):
+        path = directory / f"{seen.frames.names[shard]}.safetensors"
         if made_of(path) != made:
             rows = places[shard]
             parts = [_actions(task, rows[i : i + _CHUNK], seed) for i in range(0, len(rows), _CHUNK)]
             directory.mkdir(parents=True, exist_ok=True)
             write_bytes_atomic(path, save({"planned": np.concatenate(parts)}, made))
-        yield shard + 1
+        yield done
 
 
 def _actions(task: PlannerTask, rows: list[int], seed: int) -> NDArray[np.uint8]:
@@ -63,9 +63,10 @@ def _actions(task: PlannerTask, rows: list[int], seed: int) -> NDArray[np.uint8]
         best = said.logits.argmax(1)
         futures = network.positions(said.waypoints, batch)[torch.arange(len(rows)), best].double().numpy()
     actions = []
-    for positions, velocity in zip(futures, batch.velocity[:, 0].tolist(), strict=True):
+    asked = [DrivingAction(int(a)) for a in batch.action]
+    for positions, velocity, command in zip(futures, batch.velocity[:, 0].tolist(), asked, strict=True):
         points = motion_from_positions(positions[None], velocity, 0.1 * len(positions))[0]
-        actions.append([int(a) for a in action_of(points, velocity)])
+        actions.append([int(a) for a in as_asked(action_of(points, velocity), command)])
     return np.array(actions, dtype=np.uint8)
 
 

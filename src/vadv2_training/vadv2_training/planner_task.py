@@ -91,14 +91,14 @@ def perceive_frames(
         on_shard: Told of every shard that is done.
     """
     model.eval()
-    rows: list[tuple[int, int, int]] = []
-    for shard, (name, wanted) in enumerate(zip(store.names, picked_frames(store, limit), strict=True)):
-        path = directory / f"{name}.safetensors"
-        if wanted and not path.exists():
-            write_bytes_atomic(path, save(_seen(model, store, shard, wanted, past)))
-        rows += [(shard, frame, row) for row, frame in enumerate(wanted)]
+    picked = picked_frames(store, limit)
+    for done, shard in enumerate(store.shards_in_turn(), start=1):
+        path = directory / f"{store.names[shard]}.safetensors"
+        if picked[shard] and not path.exists():
+            write_bytes_atomic(path, save(_seen(model, store, shard, picked[shard], past)))
         if on_shard is not None:
-            on_shard(shard + 1)
+            on_shard(done)
+    rows = [(shard, frame, row) for shard, wanted in enumerate(picked) for row, frame in enumerate(wanted)]
     return SeenStore(store, directory, tuple(rows))
 
 

@@ -31,6 +31,9 @@ class Recipe:
     name: str = parameter("tiny-cpu", "Names the model it makes.")
     hours: float = parameter(2.0, "Hours of expert driving recorded.", unit="h", minimum=0.01, maximum=1000.0)
     variants: int = parameter(1, "Renderings of every drive.", minimum=1, maximum=100)
+    start: str = parameter(
+        "", "Directory of a model whose weights are gone on with, in place of the step driving; empty for none."
+    )
     window: int = parameter(4, "Frames in a row a sample is made of.", minimum=1, maximum=64)
     architecture: str = parameter("tiny", "Sizes of the encoder and the planner.", choices=("tiny", "base", "mobile"))
     corrections: int = parameter(
@@ -98,7 +101,7 @@ def step_facts(recipe: Recipe, step: str) -> dict[str, Any]:
 _DECIDES: dict[str, tuple[str, ...]] = {
     "record": ("hours", "seed"),
     "cache": ("variants", "architecture"),
-    "driving": ("window", "driving"),
+    "driving": ("start", "window", "driving"),
     "perception": ("perception",),
     "planning": ("planning",),
     "correct": ("corrections", "correction_drives"),

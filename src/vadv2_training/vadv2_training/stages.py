@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from vadv2_core.errors import InputError
+from vadv2_core.files import write_bytes_atomic
 from vadv2_core.vehicle import VehicleConfig
 from vadv2_perception.checkpoints import LoadedEncoder, load_encoder, save_encoder
 from vadv2_perception.configuration import ARCHITECTURES as ENCODERS
@@ -139,6 +140,7 @@ def train_language(
     *,
     decision: OptimizationConfig | None = None,
     on_decision: OnStep | None = None,
+    begin: Path | None = None,
 ) -> TrainingResult:
     """The tiny reasoner from scratch on perceived slots and the narrator's words; leaves ``model/vlm``.
 
@@ -157,11 +159,14 @@ def train_language(
         stop_after: Seconds after which to stop.
         decision: How the token door learns the decisions before (`decision_task`); None leaves that out.
         on_decision: Told of every step of that.
+        begin: A reasoner's directory whose weights it begins with; None begins from scratch.
     """
     torch.manual_seed(seed)
     encoder = load_encoder(model / "perception")
-    language = load_language_model(str(untrained_directory(cache, seed)))
-    vlm = VlmModel(language, slot_config(encoder.model))
+    if begin is None:
+        vlm = VlmModel(load_language_model(str(untrained_directory(cache, seed))), slot_config(encoder.model))
+    else:
+        vlm = load_vlm(begin).model
     vlm.train()
     module = LanguageModule(vlm)
     task = LanguageTask(module, store, slots, planned=planned, lively=True)
@@ -185,20 +190,18 @@ def embed_store(store: FrameStore, slots: Path, model: Path, out: Path, on_step:
     module = LanguageModule(loaded.model)
     task = LanguageTask(module, store, slots)
     loaded.model.eval()
-    at = 0
-    for shard, name in enumerate(store.names):
-        count = store.count(shard)
-        path = out / f"{name}.safetensors"
+    starts = np.cumsum([0, *(store.count(shard) for shard in range(len(store.names)))])
+    out.mkdir(parents=True, exist_ok=True)
+    for done, shard in enumerate(store.shards_in_turn(), start=1):
+        path = out / f"{store.names[shard]}.safetensors"
         if not path.exists():
-            out.mkdir(parents=True, exist_ok=True)
             rows = []
             with torch.no_grad():
-                for start in range(at, at + count, 16):
-                    tokens, text = task.batch(torch.arange(start, min(start + 16, at + count)))
+                for start in range(starts[shard], starts[shard + 1], 16):
+                    tokens, text = task.batch(torch.arange(start, min(start + 16, int(starts[shard + 1]))))
                     rows.append(loaded.model.embed(tokens, text))
-            save_file({"embedding": torch.cat(rows).half()}, path)
-        at += count
-        on_step(shard + 1, {})
+            write_bytes_atomic(path, save({"embedding": torch.cat(rows).half()}))
+        on_step(done, {})
 
 
 def _embedding_of(folder: Path, name: str) -> torch.Tensor:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from vlm_scenes import FOLLOW, LEFT, scene_tokens
 
+from vadv2_core.command import Route
 from vadv2_core.errors import InputError
 from vadv2_core.taxonomy import Cause, LateralAction, LongitudinalAction
 from vadv2_vlm.config import VlmConfig
@@ -49,6 +50,16 @@ def test_the_embedding_is_normalised_deterministic_and_stamped(reasoner):
 
 
 @pytest.mark.parametrize("change", ["objects", "map", "queries", "images", "speed", "command"])
+def test_the_route_is_heard(reasoner):
+    tokens = scene_tokens()
+    x, y = tokens.ego.pose.x, tokens.ego.pose.y
+    bend = Route(0, np.array([[x, y], [x + 10.0, y], [x + 10.0, y + 50.0]]))
+    straight = Route(0, np.array([[x, y], [x + 60.0, y]]))
+    none, bent, on = (reasoner.embed(tokens, LEFT, route).embedding for route in (None, bend, straight))
+    for one, other in ((none, bent), (none, on), (bent, on)):
+        assert np.abs(one - other).max() > 1e-4
+
+
 def test_the_embedding_sees_every_input(reasoner, change):
     tokens, command = scene_tokens(), LEFT
     before = reasoner.embed(tokens, command).embedding

@@ -28,8 +28,8 @@ class SlotConfig:
 
     @property
     def count(self) -> int:
-        """All scene slots of a prompt: ego, the way ahead, objects, map elements, summaries, cameras."""
-        return 2 + self.objects + self.map_elements + self.summaries + self.cameras
+        """All scene slots of a prompt: ego, what is ahead, the route, objects, map elements, summaries, cameras."""
+        return 3 + self.objects + self.map_elements + self.summaries + self.cameras
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from vadv2_vlm.config import SlotConfig
-from vadv2_vlm.slots import AHEAD_FEATURES, EGO_FEATURES, MAP_FEATURES, OBJECT_FEATURES, TokenBatch
+from vadv2_vlm.slots import AHEAD_FEATURES, EGO_FEATURES, MAP_FEATURES, OBJECT_FEATURES, WAY_FEATURES, TokenBatch
 
 
 def _mlp(inputs: int, width: int) -> nn.Sequential:
@@ -32,6 +32,7 @@ class TokenProjector(nn.Module):
         width = config.width
         self.ego = _mlp(EGO_FEATURES, width)
         self.ahead = _mlp(AHEAD_FEATURES, width)
+        self.way = _mlp(WAY_FEATURES, width)
         self.objects = _mlp(OBJECT_FEATURES, width)
         self.map = _mlp(MAP_FEATURES, width)
         self.queries = nn.Linear(config.query_channels, width)
@@ -47,13 +48,14 @@ class TokenProjector(nn.Module):
         self.scale = nn.Parameter(torch.tensor(float(scale)))
 
     def forward(self, batch: TokenBatch) -> torch.Tensor:
-        """Embeddings (batch, slots, hidden) in the order ego, ahead, objects, map, summaries, cameras."""
+        """Embeddings (batch, slots, hidden) in the order ego, ahead, way, objects, map, summaries, cameras."""
         queries = self.queries(batch.queries)
         readers = self.readers.expand(len(queries), -1, -1)
         read = self.read(readers, queries, queries, need_weights=False)[0]
         parts = [
             self.ego(batch.ego)[:, None],
             self.ahead(batch.ahead)[:, None],
+            self.way(batch.way)[:, None],
             self.objects(batch.objects),
             self.map(batch.map),
             self.summary(readers + read),

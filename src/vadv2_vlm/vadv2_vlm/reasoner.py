@@ -13,11 +13,12 @@ from PIL import Image
 from torch import nn
 
 from vadv2_core.camera import CameraFrame
-from vadv2_core.command import DrivingCommand
+from vadv2_core.command import DrivingCommand, Route
 from vadv2_core.ego import EgoState
 from vadv2_core.errors import InputError
 from vadv2_core.meta_action import MetaAction
 from vadv2_core.reasoning import Reasoning, ReasoningEmbedding
+from vadv2_core.route_ahead import route_ahead
 from vadv2_core.stamps import Stamp
 from vadv2_core.taxonomy import EdgeCaseFlag
 from vadv2_core.tokens import SceneTokens
@@ -111,13 +112,18 @@ class Reasoner:
         return self.language.licence
 
     @torch.inference_mode()
-    def embed(self, tokens: SceneTokens, command: DrivingCommand) -> ReasoningEmbedding:
+    def embed(self, tokens: SceneTokens, command: DrivingCommand, route: Route | None = None) -> ReasoningEmbedding:
         """The embedding of one frame, at the cost of one prefill.
+
+        Args:
+            tokens: Of the frame.
+            command: What is asked.
+            route: In odom; None for none.
 
         Raises:
             InputError: for tokens of other channels or of another encoder than it was trained with.
         """
-        return self._embedding(self.begin(tokens, command), tokens.stamp)
+        return self._embedding(self.begin(tokens, command, route), tokens.stamp)
 
     @torch.inference_mode()
     def reason(
@@ -127,6 +133,7 @@ class Reasoner:
         past: Sequence[Reasoning] = (),
         seconds: float | None = None,
         planned: MetaAction | None = None,
+        route: Route | None = None,
     ) -> Reasoning:
         """The words for one frame.
 
@@ -136,12 +143,13 @@ class Reasoner:
             past: Own earlier reasonings, oldest first; the last few condition this one.
             seconds: Bound on the time it may take; None for none, so that the answer depends on its inputs alone.
             planned: What the plan in force comes to; None for none.
+            route: In odom; None for none.
 
         Raises:
             InputError: as `embed`.
         """
         started = time.monotonic()
-        slots = scene_slots(tokens, self._ready(tokens).slots)
+        slots = self._slots(tokens, route)
         state = self._begin(slots, tokens.ego, command)
         seen = (perceived(slots), command) if self._config.sentences == "seen" else None
         before = (self._past_words(past), prompt.plan_words(planned))
@@ -174,9 +182,12 @@ class Reasoner:
         return self.language.begin_pixels({k: v.to(self.language.device) for k, v in inputs.items()})
 
     @torch.inference_mode()
-    def begin(self, tokens: SceneTokens, command: DrivingCommand) -> Continuation:
+    def begin(self, tokens: SceneTokens, command: DrivingCommand, route: Route | None = None) -> Continuation:
         """The prefill that `embed` and `reason` share; the sequence then stands on the embedding's token."""
-        return self._begin(scene_slots(tokens, self._ready(tokens).slots), tokens.ego, command)
+        return self._begin(self._slots(tokens, route), tokens.ego, command)
+
+    def _slots(self, tokens: SceneTokens, route: Route | None) -> SceneSlots:
+        return scene_slots(tokens, self._ready(tokens).slots, route_ahead(route, tokens.ego.pose))
 
     def _begin(self, slots: SceneSlots, ego: EgoState, command: DrivingCommand) -> Continuation:
         model = self._model

@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from vadv2_core.errors import InputError
+from vadv2_core.geometry import Array
+from vadv2_core.route_ahead import ROUTE_DISTANCES, ROUTE_FEATURES
 from vadv2_core.taxonomy import AgentClass, AgentIntention, EdgeCaseFlag, MapElementClass, SignalState, Weather
 from vadv2_core.tokens import SceneTokens
 from vadv2_vlm.config import SlotConfig
@@ -18,6 +20,7 @@ MAP_POINTS = 4
 OBJECT_FEATURES = len(AgentClass) + len(AgentIntention) + 15
 MAP_FEATURES = len(MapElementClass) + len(SignalState) + 2 * MAP_POINTS + 4
 EGO_FEATURES = 8
+WAY_FEATURES = len(ROUTE_DISTANCES) * ROUTE_FEATURES + 1
 AHEAD_FEATURES = len(SignalState) + 10 + len(Weather) + len(EdgeCaseFlag)
 RANGE = 50.0
 """m, the scale of places and distances."""
@@ -33,6 +36,7 @@ class SceneSlots:
         ego: (EGO_FEATURES,) speed, accelerations, yaw rate, steering, whether it is known, novelty, 1.
         ahead: (AHEAD_FEATURES,) the next signal, stop line and lead, then the probability of each weather and of each
             edge-case flag, as the query of the whole scene sees them.
+        way: (WAY_FEATURES,) the route ahead, by which a bend is known before it is seen, and 1; zeros without one.
         objects: (objects, OBJECT_FEATURES) class, intention, place, heading, size, velocity, time to reach.
         map: (map_elements, MAP_FEATURES) class, signal state, points, confidences.
         queries: (q, query_channels) all scene queries.
@@ -42,6 +46,7 @@ class SceneSlots:
 
     ego: NDArray[np.float16]
     ahead: NDArray[np.float16]
+    way: NDArray[np.float16]
     objects: NDArray[np.float16]
     map: NDArray[np.float16]
     queries: NDArray[np.float16]
@@ -55,6 +60,7 @@ class TokenBatch:
 
     ego: torch.Tensor
     ahead: torch.Tensor
+    way: torch.Tensor
     objects: torch.Tensor
     map: torch.Tensor
     queries: torch.Tensor
@@ -140,8 +146,19 @@ def _ahead_row(tokens: SceneTokens) -> NDArray[np.float32]:
     return np.concatenate([a.signal, told, a.weather, a.flags]).astype(np.float32)
 
 
-def scene_slots(tokens: SceneTokens, config: SlotConfig) -> SceneSlots:
+def _way_row(route: Array | None) -> NDArray[np.float32]:
+    if route is None:
+        return np.zeros(WAY_FEATURES, dtype=np.float32)
+    return np.append(route.ravel(), 1.0).astype(np.float32)
+
+
+def scene_slots(tokens: SceneTokens, config: SlotConfig, route: Array | None = None) -> SceneSlots:
     """The slots of a frame.
+
+    Args:
+        tokens: Of the frame.
+        config: Sizes.
+        route: `vadv2_core.route_ahead.route_ahead` of the ego's pose; None for none.
 
     Raises:
         InputError: where the encoder's channels are not those of the projector.
@@ -175,6 +192,7 @@ def scene_slots(tokens: SceneTokens, config: SlotConfig) -> SceneSlots:
     return SceneSlots(
         ego=ego.astype(np.float16),
         ahead=_ahead_row(tokens).astype(np.float16),
+        way=_way_row(route).astype(np.float16),
         objects=_object_rows(tokens, config.objects).astype(np.float16),
         map=_map_rows(tokens, config.map_elements).astype(np.float16),
         queries=tokens.queries,

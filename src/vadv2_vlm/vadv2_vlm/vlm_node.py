@@ -12,7 +12,7 @@ from typing import Any
 from std_msgs.msg import String
 from vadv2_msgs import msg as messages
 
-from vadv2_core.command import DrivingCommand
+from vadv2_core.command import DrivingCommand, Route
 from vadv2_core.errors import InputError
 from vadv2_core.meta_action import MetaAction, planned_action
 from vadv2_core.reasoning import Reasoning
@@ -24,6 +24,7 @@ from vadv2_ros.conversions import (
     driving_command_from_message,
     embedding_to_message,
     reasoning_to_message,
+    route_from_message,
     scene_tokens_from_message,
     trajectory_from_message,
 )
@@ -56,6 +57,7 @@ class VlmNode(WorkerNode[VlmNodeConfig, SceneTokens]):
         config = self.config
         self._reasoner = Reasoner(Path(config.model_directory) if config.model_directory else None, config.reasoner)
         self._command: DrivingCommand | None = None
+        self._route: Route | None = None
         self._plan: Trajectory | None = None
         self._past: deque[Reasoning] = deque(maxlen=max(config.reasoner.past_traces, 1))
         self._frames, self._last_words = 0, 0.0
@@ -63,6 +65,7 @@ class VlmNode(WorkerNode[VlmNodeConfig, SceneTokens]):
         self._reasoning = self.advertise(messages.Reasoning, "output/reasoning", qos.STAGE)
         self._text = self.advertise(String, "output/reasoning_text", qos.STAGE)
         self.listen(messages.DrivingCommand, "driving_command", self._on_command, qos.LATCHED)
+        self.listen(messages.Route, "route", self._on_route, qos.LATCHED)
         self.listen(messages.Trajectory, "trajectory", self._on_trajectory, qos.STAGE)
         self.listen(messages.SceneTokens, "scene_tokens", self._on_tokens, qos.STAGE)
         self._pages: Mailbox[Page] = Mailbox()
@@ -70,6 +73,9 @@ class VlmNode(WorkerNode[VlmNodeConfig, SceneTokens]):
 
     def _on_command(self, message: Any) -> None:
         self._command = driving_command_from_message(message)
+
+    def _on_route(self, message: Any) -> None:
+        self._route = route_from_message(message)
 
     def _on_trajectory(self, message: Any) -> None:
         self._plan = trajectory_from_message(message)
@@ -103,13 +109,13 @@ class VlmNode(WorkerNode[VlmNodeConfig, SceneTokens]):
             # What is about to be done is asked now: a page may wait, and a plan made meanwhile is not of its frame.
             self._pages.put((item, self._planned(item)))
         self._frames += 1
-        self.send(self._embedding, embedding_to_message, self._reasoner.embed(item, command))
+        self.send(self._embedding, embedding_to_message, self._reasoner.embed(item, command, self._route))
 
     def _command_for(self, tokens: SceneTokens) -> DrivingCommand:
         return self._command or DrivingCommand(tokens.stamp, "", DrivingAction.UNKNOWN)
 
     def _planned(self, tokens: SceneTokens) -> MetaAction | None:
-        return planned_action(self._plan, tokens.stamp, tokens.ego.speed)
+        return planned_action(self._plan, tokens.stamp, tokens.ego.speed, self._command_for(tokens).action)
 
     def _write(self, pages: Mailbox[Page]) -> None:
         if not self.config.every:  # In step the road waits for the words.
@@ -127,7 +133,7 @@ class VlmNode(WorkerNode[VlmNodeConfig, SceneTokens]):
     def _say_words(
         self, tokens: SceneTokens, command: DrivingCommand, planned: MetaAction | None, seconds: float | None
     ) -> None:
-        reasoning = self._reasoner.reason(tokens, command, tuple(self._past), seconds, planned)
+        reasoning = self._reasoner.reason(tokens, command, tuple(self._past), seconds, planned, self._route)
         self._past.append(reasoning)
         self.counters["reasonings"] += 1
         self.counters["truncated"] += reasoning.truncated

@@ -147,7 +147,7 @@ class _Model:
         assert moment.frame is not None
         tokens = self._driver.encoder.encode(moment.frame, moment.ego)
         if self._driver.reasoner is not None and "vlm" not in self._dead:
-            moment.embedding = self._driver.reasoner.embed(tokens, scene.command)
+            moment.embedding = self._driver.reasoner.embed(tokens, scene.command, scene.route)
         strike("reasoning")
         if "planner" not in self._dead:
             moment.plan = self._driver.planner.plan(

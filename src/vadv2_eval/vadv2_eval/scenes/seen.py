@@ -134,7 +134,7 @@ def embed_scenes(argument: dict[str, Any]) -> dict[str, Any]:
     for index in argument["indices"]:
         scene = drive.log.scenes[index]
         tokens, visible = load_tokens(token_path(Path(argument["tokens"]), log, index), scene.ego)
-        rows["said"].append(driver.reasoner.embed(tokens, scene.command).embedding)
+        rows["said"].append(driver.reasoner.embed(tokens, scene.command, scene.route).embedding)
         decision, road = drive.decisions[index], drive.log.road
         rows["true"].append(true_embedding(driver.reasoner, tokens, scene, decision, road, visible))
     arrays = {name: np.stack(values).astype(np.float32) for name, values in rows.items()}
@@ -158,7 +158,7 @@ def true_embedding(
     from vadv2_vlm.samples import ReasoningTruth, training_text
 
     said = Narrator(road).narrate(scene, decision, Visibility(*visible))
-    state = reasoner.begin(tokens, scene.command)
+    state = reasoner.begin(tokens, scene.command, scene.route)
     intent, described, trace = (in_usual_words(t) for t in (said.intent_text, said.scene_text, said.trace_text))
     truth = ReasoningTruth(scene.command, tokens.ego, decision, tuple(said.flags), intent, described, trace)
     sample = training_text(reasoner.language, reasoner.slots.count, truth)

@@ -42,10 +42,10 @@ def speak_scenes(argument: dict[str, Any]) -> dict[str, Any]:
         scene, decision = drive.log.scenes[index], drive.decisions[index]
         tokens, visible = load_tokens(token_path(Path(argument["tokens"]), log, index), scene.ego)
         driver.planner.reset()
-        embedding = driver.reasoner.embed(tokens, scene.command)
+        embedding = driver.reasoner.embed(tokens, scene.command, scene.route)
         plan = driver.planner.plan(tokens, scene.ego, scene.command, scene.route, embedding).trajectory()
-        planned = planned_action(plan, scene.stamp, scene.ego.speed)
-        said = driver.reasoner.reason(tokens, scene.command, planned=planned)
+        planned = planned_action(plan, scene.stamp, scene.ego.speed, scene.command.action)
+        said = driver.reasoner.reason(tokens, scene.command, planned=planned, route=scene.route)
         future = drive.log.scenes[index : index + FUTURE_SCENES]
         record = judged_reasoning(said, future, drive.log.road, decision, drive.log.name, 0.1 * index, visible)
         true = narrator.narrate(scene, decision, Visibility(*visible))
