@@ -148,7 +148,7 @@ def test_it_learns_two_scenes_and_says_them(directory, tmp_path):
     texts = stack_texts([training_text(model.language, model.slots.count, t) for t in samples], 0)
     tokens = token_batch([scene_slots(t, model.slots) for t in frames])
     optimiser = torch.optim.AdamW(model.parameters(), lr=4e-3)
-    for _ in range(80):
+    for _ in range(120):
         losses = model(tokens, texts).losses
         optimiser.zero_grad()
         sum(losses.values()).backward()
