@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from vadv2_core.errors import InputError
+from vadv2_training import trainer
 from vadv2_training.optimization import OptimizationConfig, WeightAverage, learning_rate_at, make_optimizer
 from vadv2_training.trainer import sample_indices, train
 
@@ -103,6 +105,7 @@ RUN = """
 import os, signal, sys
 sys.path.insert(0, {here!r})
 from pathlib import Path
+from types import SimpleNamespace
 from test_trainer import Toy, CONFIG
 from vadv2_training.optimization import OptimizationConfig
 from vadv2_training.trainer import train
@@ -154,6 +157,7 @@ DISTRIBUTED = """
 import sys
 sys.path.insert(0, {here!r})
 from pathlib import Path
+from types import SimpleNamespace
 from test_trainer import Toy, CONFIG
 from vadv2_training.optimization import OptimizationConfig
 from vadv2_training.trainer import train
@@ -182,3 +186,12 @@ def test_stages_of_one_process_have_each_their_own_precision(tmp_path):
         task.module.layers[0].register_forward_hook(lambda module, inputs, output, seen=seen: seen.append(output.dtype))
         train(task, config, tmp_path / f"{len(list(tmp_path.iterdir()))}")
         assert seen == [torch.bfloat16 if precision == "bf16" else torch.float32]
+
+
+@pytest.mark.parametrize("main", [True, False])
+def test_one_process_writes_and_the_others_wait(main, monkeypatch):
+    done = []
+    state = SimpleNamespace(is_main_process=main, wait_for_everyone=lambda: done.append("waited"))
+    monkeypatch.setattr(trainer, "PartialState", lambda: state)
+    trainer.save_once(lambda: done.append("written"))
+    assert done == (["written", "waited"] if main else ["waited"])

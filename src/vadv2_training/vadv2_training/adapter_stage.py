@@ -23,7 +23,7 @@ from vadv2_training.make_model import make_model
 from vadv2_training.optimization import OptimizationConfig
 from vadv2_training.recipe import Journal, Progress, Recipe
 from vadv2_training.stages import slot_config
-from vadv2_training.trainer import TrainingResult, train
+from vadv2_training.trainer import TrainingResult, save_once, train
 from vadv2_vlm.language_model import LanguageModel, load_language_model
 from vadv2_vlm.lora import attach_adapter
 from vadv2_vlm.model import VlmModel
@@ -104,7 +104,7 @@ def train_adapter(
     facts = {"stage": 2, "frames": len(task), "encoder": encoder.encoder_hash, "adapter": to_mapping(adapter)}
     result = train(task, config, model / "run-language", facts=facts, on_step=on_step, stop_after=stop_after)
     if result.steps == config.steps:
-        save_vlm(model / "vlm", vlm, model_id, encoder.encoder_hash, embed_language=False)
+        save_once(lambda: save_vlm(model / "vlm", vlm, model_id, encoder.encoder_hash, embed_language=False))
     return result
 
 

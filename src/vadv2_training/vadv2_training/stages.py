@@ -31,7 +31,7 @@ from vadv2_training.perceived_frames import write_slots
 from vadv2_training.planned_frames import write_planned
 from vadv2_training.planner_task import WORDS_ALONE, PlannerModule, PlannerTask, SeenStore, perceive_frames
 from vadv2_training.reading import teach_reading
-from vadv2_training.trainer import TrainingResult, train
+from vadv2_training.trainer import TrainingResult, save_once, train
 from vadv2_vlm.config import SlotConfig
 from vadv2_vlm.language_model import load_language_model
 from vadv2_vlm.model import VlmModel
@@ -180,7 +180,7 @@ def train_language(
             # Stopped on the way: words learned from a half-made door would not be those of a run that was not stopped.
             return door
     result = train(task, config, model / "run-language", facts=facts, on_step=on_step, stop_after=stop_after)
-    save_vlm(model / "vlm", vlm, model_id, encoder.encoder_hash)
+    save_once(lambda: save_vlm(model / "vlm", vlm, model_id, encoder.encoder_hash))
     return result
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
-from accelerate.state import AcceleratorState
+from accelerate.state import AcceleratorState, PartialState
 from torch import Tensor, nn
 
 from vadv2_core.config import to_mapping
@@ -135,3 +135,14 @@ def train(
         average.copy_to(module)
     accelerator.wait_for_everyone()
     return TrainingResult(finished, losses, time.monotonic() - begun)
+
+
+def save_once(write: Callable[[], object]) -> None:
+    """Let one process of a run write what all of them hold; the others go on when it is there.
+
+    For a folder of several files, of which two writers would take each other's away.
+    """
+    state = PartialState()
+    if state.is_main_process:
+        write()
+    state.wait_for_everyone()
