@@ -130,6 +130,17 @@ def test_a_dead_camera_is_masked_or_its_frames_skipped(bag: Path, clip: Clip, tm
         assert len(list(reader.frames(whole))) == 2
 
 
+def test_an_interrupt_after_the_end_leaves_the_bag(bag: Path, tmp_path: Path) -> None:
+    path = tmp_path / "ended"
+    with pytest.raises(KeyboardInterrupt), BagReader(bag) as reader, BagWriter(path) as writer:
+        for topic, kind, stamp, data in reader.serialized():
+            writer.write_serialized(topic, kind, data, stamp)
+        writer.__exit__(None, None, None)
+        raise KeyboardInterrupt
+    with BagReader(path) as reader:
+        assert len(list(reader.frames())) == 4
+
+
 @pytest.mark.parametrize(
     ("without", "line"),
     [

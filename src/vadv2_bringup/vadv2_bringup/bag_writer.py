@@ -62,6 +62,7 @@ class BagWriter:
         self._writer = Writer(self._partial, version=9, storage_plugin=StoragePlugin.MCAP)
         self._connections: dict[str, Connection] = {}
         self._store = bag_typestore()
+        self._closed = False
 
     def __enter__(self) -> BagWriter:
         self._writer.open()
@@ -70,6 +71,10 @@ class BagWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._closed:
+            # A drive closes its bag when it ends; an interrupt while its report is written closes it again.
+            return
+        self._closed = True
         try:
             self._writer.close()
             if kind is None:
