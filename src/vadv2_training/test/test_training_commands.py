@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from vadv2_bringup.cli import build_app
 from vadv2_core.errors import InputError
 from vadv2_training.cli_parts import one_process_until
-from vadv2_training.make_model import copy_model
+from vadv2_training.make_model import copy_model, make_model
 from vadv2_training.recipe import RECIPES, Journal, step_facts
 
 
@@ -77,3 +77,15 @@ def test_several_processes_do_not_make_data_twice(tmp_path, monkeypatch):
         with journal.step(step):
             pass
     one_process_until("cache", recipe, tmp_path)
+
+
+def test_several_processes_do_not_drive_a_round_twice(tmp_path, monkeypatch):
+    recipe = RECIPES["tiny-cpu"]
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    journal = Journal(tmp_path / "journal.json", recipe)
+    for step in ("record", "cache", "driving", "perception", "planning"):
+        with journal.step(step):
+            pass
+    with pytest.raises(InputError, match=r"round 1 of correct is not driven.*by one process first"):
+        make_model(recipe, tmp_path, lambda *_: None)
+    assert not (tmp_path / "corrections-1").exists()

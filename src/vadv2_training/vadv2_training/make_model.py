@@ -88,7 +88,8 @@ def make_model(
         rig: The nominal rig.
 
     Raises:
-        InputError: for a folder made by another recipe, or data that cannot be read.
+        InputError: for a folder made by another recipe, data that cannot be read, or a round of ``correct`` that
+            several processes (`torchrun`) would each drive.
     """
     journal = Journal(out / "journal.json", recipe)
     logs, frames, slots, seen, planned, embeddings, model = (
@@ -150,6 +151,9 @@ def make_model(
             seed = recipe.seed + 1000 * number
             # The model drives once a round: after it has learned from its drives it would drive others.
             if not journal.done(f"correct {number}"):
+                if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+                    expected = "`./vadv2 train --until correct` by one process first"
+                    raise InputError(f"round {number} of correct is not driven", str(out), expected)
                 with journal.step(f"correct {number}"):
                     driven = correct(model, logs_, TRAINING_TOWNS, count, seed, recipe.workers)
                     for done, _ in enumerate(driven, start=1):
