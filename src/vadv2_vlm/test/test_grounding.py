@@ -91,6 +91,17 @@ def test_what_is_not_seen_cannot_be_said(seen):
     assert len(set(said)) == len(said)
 
 
+def test_an_intention_that_is_unlikelier_than_not_is_not_told():
+    tokens = frame()
+    unsure = replace(tokens.objects, intention_confidence=np.array([0.4, 0.9, 0.9], dtype=np.float32))
+    shown = perceived(scene_slots(replace(tokens, objects=unsure), SlotConfig()))
+    told = {s for s in seen_statements(shown) if isinstance(s, IntentionStatement)}
+    assert told == {IntentionStatement(AgentClass.CAR, Zone.AHEAD_RIGHT, AgentIntention.PARKED)}
+    assert ObjectStatement(AgentClass.BICYCLE, Zone.AHEAD, 16, Motion.ACROSS) in seen_statements(shown)
+    crosses = say(IntentionStatement(AgentClass.BICYCLE, Zone.AHEAD, AgentIntention.CROSSES))
+    assert held_to(crosses, shown) == ""
+
+
 def test_somebody_on_foot_goes_where_he_faces():
     tokens = frame()
     facing = np.array([[8.0, 4.0, np.pi, 0.5, 0.5]], dtype=np.float32)

@@ -43,7 +43,7 @@ class PerceivedObject:
         x, y: Its centre in base_link, m.
         vx, vy: Its velocity in base_link axes, m/s over ground.
         yaw: Where it faces, rad.
-        intention: The likeliest.
+        intention: What it is likelier than not to do; UNKNOWN where nothing is.
         confidence: In [0, 1].
     """
 
@@ -108,6 +108,7 @@ def _objects(rows: NDArray[np.float32]) -> tuple[PerceivedObject, ...]:
             continue
         vx, vy = 10.0 * row[-4:-2]
         cosine, sine = row[-8:-6]
+        intends = row[classes : classes + intentions]
         found.append(
             PerceivedObject(
                 AgentClass(int(row[:classes].argmax())),
@@ -116,7 +117,8 @@ def _objects(rows: NDArray[np.float32]) -> tuple[PerceivedObject, ...]:
                 float(vx),
                 float(vy),
                 float(np.arctan2(sine, cosine)),
-                AgentIntention(int(row[classes : classes + intentions].argmax())),
+                # Of eight intentions the likeliest may be unlikely; who then says nothing says nothing wrong.
+                AgentIntention(int(intends.argmax())) if intends.max() >= SURE else AgentIntention.UNKNOWN,
                 float(confidence),
             )
         )
