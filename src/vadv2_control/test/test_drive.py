@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from vadv2_control.configuration import ControlConfig, DriveConfig
 from vadv2_control.controller import Controller
+from vadv2_control.obstacle_check import time_to_collision
 from vadv2_core.drive import DriveState
 from vadv2_core.ego import EgoState
 from vadv2_core.geometry import Pose2
@@ -140,6 +141,9 @@ def test_lost_odometry_is_an_emergency_and_stays_latched():
     rig.drive(4.0)
     assert rig.state.speed == 0.0
     assert rig.controller.clear_emergency() == ""
+    states = rig.drive(0.5)
+    assert states[-1].state is DriveState.READY and not states[-1].engaged, "cleared, nothing is engaged by itself"
+    assert rig.controller.engage() == ""
     assert rig.drive(0.5)[-1].state is DriveState.DRIVING
 
 
@@ -250,6 +254,143 @@ def test_a_localiser_that_restarts_elsewhere_is_believed_in_the_end():
         rig.step()
     assert rig.controller.odometry.last.pose.x > 400.0
     assert rig.drive(1.0)[-1].state is DriveState.DRIVING
+
+
+def test_a_sample_that_is_shown_again_does_not_agree_with_itself():
+    rig = Rig(max_odometry_age=1.0)
+    rig.drive(1.0)
+    elsewhere = rig.ego(pose=Pose2(500.0, 0.0, 0.0))
+    for _ in range(30):
+        rig.step(None, elsewhere)
+    assert rig.controller.odometry.last.pose.x < 400.0
+
+
+def test_the_plan_at_hand_is_not_taken_again_after_the_localiser_jumped():
+    rig = Rig(max_odometry_age=1.0)
+    rig.drive(1.0)
+    plan = straight_plan(rig.ego())
+    rig.step(plan)
+    rig.state = replace(rig.state, pose=Pose2(rig.state.pose.x, 40.0, 0.0))
+    while not rig.controller.odometry.relocated:
+        rig.step(plan)  # a node shows the newest plan in every step
+    for _ in range(10):
+        rig.step(plan)
+    assert rig.controller._path is None
+    assert rig.drive(1.0)[-1].state is DriveState.DRIVING
+
+
+def test_odometry_from_the_future_is_not_fresh():
+    rig = Rig()
+    rig.drive(1.0)
+    ahead = rig.ego(stamp=stamp_from_seconds(rig.time + 5.0))
+    seconds = 0.0
+    for index in range(100):
+        _, status = rig.step(straight_plan(rig.ego()) if index % 3 == 0 else None, ahead)
+        if status.state is DriveState.EMERGENCY:
+            break
+        seconds += DT
+    assert seconds < DriveConfig().max_odometry_age + 0.1
+    assert "odometry" in status.cause
+    late = Rig()
+    late.drive(1.0)
+    for _ in range(30):
+        _, status = late.step(straight_plan(late.ego()), late.ego(stamp=stamp_from_seconds(late.time + 0.05)))
+    assert status.state is DriveState.DRIVING, "clocks differ a little"
+
+
+def test_an_emergency_is_not_cleared_while_nothing_says_how_fast():
+    rig = Rig()
+    rig.drive(1.0)
+    rig.time += 1.5
+    for _ in range(5):
+        _, status = rig.step(ego=rig.ego(velocity=(math.nan, 0.0)))
+    assert status.state is DriveState.EMERGENCY and rig.state.speed > 5.0
+    assert "no odometry" in rig.controller.clear_emergency()
+    assert rig.controller.machine.state is DriveState.EMERGENCY and rig.controller.machine.engaged
+
+
+def test_a_plan_that_trembles_does_not_stay_in_the_integrals():
+    rig = Rig(speed=5.0)
+    rig.state = replace(rig.state, pose=Pose2(0.0, 0.8, 0.0))
+    trembling = straight_plan(rig.ego(), speed=0.0)
+    points = trembling.points.copy()
+    points[0, :, 1] = 0.015 * (np.arange(points.shape[1]) % 2 == 0)
+    rig.step(replace(trembling, points=points))
+    path = rig.controller._path
+    assert math.isfinite(path.locate(rig.ego().pose).station) and path.yaw_at(0.0) == pytest.approx(0.0)
+    for index in range(300):
+        t = straight_plan(rig.ego(), speed=5.0)
+        line = replace(t, origin_pose=Pose2(rig.state.pose.x, 0.0, 0.0))
+        rig.step(line if index % 3 == 0 else None)
+    assert rig.state.speed == pytest.approx(5.0, abs=0.3)
+    assert abs(rig.state.pose.y) < 0.2
+
+
+@pytest.mark.parametrize("speed", [12.0, 11.9])
+def test_a_plan_cannot_push_past_the_speed_cap(speed):
+    rig = Rig(speed=11.0, speed_cap=12.0)
+    for index in range(300):
+        plan = straight_plan(rig.ego(), speed)
+        points = plan.points.copy()
+        points[..., 5] = 20.0
+        rig.step(replace(plan, points=points) if index % 3 == 0 else None)
+        assert rig.state.speed < 12.8, "the lag and the jerk limit alone"
+    points[..., 5] = 100.0
+    rig.step(replace(plan, stamp=rig.ego().stamp, points=points))
+    assert "m/s^2" in rig.controller._plan_fault
+
+
+def test_the_last_plan_of_a_degraded_planner_is_not_driven_faster():
+    rig = Rig(speed=10.0)
+    rig.drive(2.0, speed=16.0, degraded=("no reasoning",))
+    top = rig.state.speed
+    states = rig.drive(0.75, plans=False)
+    assert states[-1].state is DriveState.LAST_PLAN
+    assert rig.state.speed <= top + 0.1
+
+
+def test_who_disengages_is_not_engaged_again_by_itself():
+    rig = Rig()
+    rig.drive(1.0)
+    rig.controller.disengage()
+    assert {s.engaged for s in rig.drive(0.5)} == {False}
+    assert rig.controller.engage() == ""
+    assert rig.drive(0.5)[-1].state is DriveState.DRIVING
+    rig.controller.human_takes_over(True)
+    rig.drive(0.3)
+    rig.controller.human_takes_over(False)
+    assert {s.engaged for s in rig.drive(0.5)} == {False}
+
+
+def test_after_a_reset_nothing_is_known_that_could_be_engaged_on():
+    rig = Rig(engage=False)
+    rig.drive(0.5)
+    rig.controller.reset()
+    assert rig.controller.engage() == "no odometry yet"
+
+
+def test_an_emergency_outlives_a_controller_that_is_made_anew():
+    rig = Rig()
+    rig.drive(1.0)
+    frozen = rig.ego()
+    for _ in range(20):
+        rig.step(None, frozen)
+    rig.controller = Controller(rig.controller.config, rig.vehicle, rig.controller.machine)
+    assert {s.state for s in rig.drive(0.5)} == {DriveState.EMERGENCY}
+
+
+def test_obstacles_are_met_from_where_the_ego_is_now():
+    rig = Rig()
+    rig.drive(1.0)
+    config, path, now = replace(rig.controller.config.obstacles), rig.controller._path, stamp_from_seconds(rig.time)
+    gap = 15.0
+    box = np.array([[rig.state.pose.x + gap, 0.0, 0.0, 4.0, 1.8]])
+    seen = Obstacles(now, box, np.zeros((1, 2)))
+    fresh = time_to_collision(path, rig.ego(), seen, now, config, rig.vehicle)
+    behind = rig.ego(pose=Pose2(rig.state.pose.x - 2.0, rig.state.pose.y, 0.0), stamp=now - 200_000_000)
+    assert time_to_collision(path, behind, seen, now, config, rig.vehicle) == pytest.approx(fresh, abs=0.101)
+    ahead = replace(seen, stamp=now + 60_000_000_000)
+    assert time_to_collision(path, rig.ego(), ahead, now, config, rig.vehicle) is None, "stamped a minute ahead"
 
 
 BAD_POINTS = {

@@ -23,7 +23,7 @@ def tune(
     """Drive step, sine, lane change, slalom, turn, stop and start on the vehicle model and write a report with plots.
 
     Gains come from `--params`; change them there, look at the report, then set them on the running node
-    (`ros2 param set /control lateral.cross_track_gain ...`): they are live parameters.
+    (`ros2 param set /control controller.lateral.cross_track_gain ...`): they are live parameters.
     """
     from rich.console import Console
     from rich.progress import track

@@ -152,13 +152,20 @@ class DriveConfig:
     )
     recovery_plans: int = parameter(3, "Fresh plans in a row that end a soft stop.", minimum=1, maximum=50, live=True)
     engage_automatically: bool = parameter(
-        False, "Engage as soon as all preconditions hold (simulation and replay); a vehicle waits for the service."
+        False,
+        "Engage as soon as all preconditions hold, until somebody disengages, takes over or clears an emergency "
+        "(simulation and replay); a vehicle waits for the service.",
     )
     speed_cap: float = parameter(
         20.0, "Never driven faster; engaging above it is refused.", unit="m/s", minimum=0.5, maximum=60.0, live=True
     )
     degraded_speed_cap: float = parameter(
-        10.0, "The speed cap while DEGRADED.", unit="m/s", minimum=0.5, maximum=60.0, live=True
+        10.0,
+        "The speed cap while DEGRADED, and on the last plan of a DEGRADED drive.",
+        unit="m/s",
+        minimum=0.5,
+        maximum=60.0,
+        live=True,
     )
     max_odometry_speed: float = parameter(
         70.0,

@@ -42,7 +42,9 @@ class ControlNode(WorkerNode[ControlNodeConfig, Stamp]):
     def setup(self) -> None:
         """Subscribe, advertise and start the clock."""
         config = self.config
-        self._controller = Controller(config.controller, config.vehicle)
+        # Configured anew, the node is still the one that latched an emergency.
+        before: Controller | None = getattr(self, "_controller", None)
+        self._controller = Controller(config.controller, config.vehicle, before.machine if before else None)
         self._plan: TrajectoryCandidates | None = None
         self._answer: tuple[VehicleCommand, DriveStatus] | None = None
         self._unanswered: Stamp | None = None
@@ -107,7 +109,8 @@ class ControlNode(WorkerNode[ControlNodeConfig, Stamp]):
         self.send(self._status_output, drive_status_to_message, status)
 
     def forget(self) -> None:
-        """Plans and integrals do not outlive a deactivation; an emergency does."""
+        """Plans, integrals and engagement do not outlive a deactivation; an emergency does."""
+        self._controller.disengage("deactivated")
         self._controller.reset()
         self._odometry.reset()
         self._plan = self._unanswered = self._answer = None

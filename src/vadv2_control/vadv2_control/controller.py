@@ -9,7 +9,7 @@ from vadv2_control.drive_state import DriveFacts, DriveStateMachine
 from vadv2_control.intake import OdometryIntake, plan_fault
 from vadv2_control.lateral import LateralController
 from vadv2_control.limits import CommandLimiter
-from vadv2_control.longitudinal import LongitudinalController, LongitudinalState
+from vadv2_control.longitudinal import LongitudinalController
 from vadv2_control.obstacle_check import time_to_collision
 from vadv2_control.reference import ReferencePath
 from vadv2_core.drive import DriveState, DriveStatus, VehicleCommand
@@ -21,6 +21,7 @@ from vadv2_core.vehicle import VehicleConfig
 
 _MAX_GAP = 1.0
 """Seconds without a step after which, as when time goes back, nothing of before is used."""
+_NOTHING_KNOWN = DriveFacts(None, None, "", "", 0.0, 0.0, None, 0)
 _FOLLOWS = (DriveState.DRIVING, DriveState.DEGRADED, DriveState.LAST_PLAN, DriveState.READY)
 
 
@@ -28,11 +29,17 @@ class Controller:
     """Tracks the newest usable plan, and knows what to do without one.
 
     It never waits and never raises on what it is given; all it returns is finite and within the vehicle's limits.
+
+    Args:
+        config: Gains and thresholds.
+        vehicle: Its limits.
+        machine: Of a controller before this one: an emergency stays latched.
     """
 
-    def __init__(self, config: ControlConfig, vehicle: VehicleConfig) -> None:
+    def __init__(self, config: ControlConfig, vehicle: VehicleConfig, machine: DriveStateMachine | None = None) -> None:
         self.config, self.vehicle = config, vehicle
-        self.machine = DriveStateMachine(config.drive)
+        self.machine = machine or DriveStateMachine(config.drive)
+        self.machine.config = config.drive
         self.odometry = OdometryIntake(config.drive)
         self.lateral = LateralController(config.lateral, vehicle)
         self.longitudinal = LongitudinalController(config.longitudinal, vehicle)
@@ -49,7 +56,7 @@ class Controller:
         self._now: Stamp | None = None
         self._stop_acceleration = 0.0
         self._resume = True
-        self._facts = DriveFacts(None, None, "", "", 0.0, 0.0, None, 0)
+        self._facts = _NOTHING_KNOWN
 
     def configure(self, config: ControlConfig) -> None:
         """Take new gains and thresholds while running; nothing is reset."""
@@ -71,9 +78,12 @@ class Controller:
             The command (stamped with the odometry it acts on) and the state of the drive.
         """
         dt = self._tick(now)
-        self.odometry.accept(ego)
+        self.odometry.accept(ego, now)
         if self.odometry.relocated:
+            # The plan at hand is of the place before; the next one may be believed.
+            seen = self._seen if candidates is None else candidates.stamp
             self._drop_plan("the localiser jumped")
+            self._seen = seen
         believed = self.odometry.last
         if believed is None:
             return self._without_odometry(ego, dt)
@@ -81,7 +91,7 @@ class Controller:
             # Place jumped with time, or too long passed: that way leads elsewhere.
             self._way = None
         if candidates is not None and candidates.stamp != self._seen:
-            self._take(candidates, believed)
+            self._take(candidates, believed, now)
         self._facts = self._look(believed, now)
         before = self.machine.state
         state = self.machine.advance(self._facts)
@@ -100,7 +110,7 @@ class Controller:
 
     def clear_emergency(self) -> str:
         """Unlatch an emergency at standstill; empty, or why not."""
-        return self.machine.clear_emergency(self._facts.speed)
+        return self.machine.clear_emergency(self._facts)
 
     def human_takes_over(self, drives: bool) -> None:
         """The vehicle's control mode: True while a human drives."""
@@ -115,6 +125,7 @@ class Controller:
         self._drop_plan("")
         self._now = None
         self._resume = True
+        self._facts = _NOTHING_KNOWN
 
     def _tick(self, now: Stamp) -> float:
         dt = self.config.period if self._now is None else seconds_between(self._now, now)
@@ -127,12 +138,12 @@ class Controller:
         self._now = now
         return min(max(dt, 1e-3), 0.2)
 
-    def _take(self, candidates: TrajectoryCandidates, ego: EgoState) -> None:
+    def _take(self, candidates: TrajectoryCandidates, ego: EgoState, now: Stamp) -> None:
         self._seen = candidates.stamp
         plan = candidates.trajectory()
         fault = candidates.reason or "plan was withheld" if plan is None else ""
         if plan is not None:
-            fault = plan_fault(plan, ego, self.config.drive, self.vehicle.max_speed)
+            fault = plan_fault(plan, ego, now, self.config.drive, self.vehicle.max_speed)
             if not fault and self._path is not None and plan.stamp <= self._plan_stamp:
                 fault = f"plan is {seconds_between(plan.stamp, self._plan_stamp):.2f} s older than the last"
         self._plan_fault = fault
@@ -179,6 +190,8 @@ class Controller:
             self._resume = False
             steering = ego.steering_angle if ego.steering_angle is not None else self.limiter.steering_angle
             self.limiter.reset(steering, ego.acceleration[0])
+            self.lateral.reset()
+            self.longitudinal.pid.reset()
         steering, acceleration, target = self.limiter.steering_angle, self._brake(state, ego, dt), 0.0
         # An emergency without believable odometry keeps the wheel where it is.
         blind = emergency and seconds_between(ego.stamp, now) > self.config.drive.max_odometry_age
@@ -188,7 +201,7 @@ class Controller:
             steering = self.lateral.steer(path, ego, dt, freeze_integrator=frozen)
             if self._path is not None and state in _FOLLOWS:
                 cap = self.config.drive.speed_cap
-                if state is DriveState.DEGRADED:
+                if self._degraded:  # the last plan of a degraded planner is no better for its silence
                     cap = min(cap, self.config.drive.degraded_speed_cap)
                 acceleration = self.longitudinal.accelerate(
                     self._path, ego, now, dt, speed_limit=cap, freeze_integrator=frozen
@@ -212,7 +225,6 @@ class Controller:
         if abs(ego.speed) <= self.config.longitudinal.stopped_speed:
             return hold
         if state is DriveState.EMERGENCY:
-            self.longitudinal.state = LongitudinalState.EMERGENCY
             return -drive.emergency_deceleration
         if state in (DriveState.SOFT_STOP, DriveState.STOPPED):
             step = drive.soft_stop_jerk * dt
@@ -222,7 +234,7 @@ class Controller:
         return 0.0
 
     def _without_odometry(self, ego: EgoState, dt: float) -> tuple[VehicleCommand, DriveStatus]:
-        self._facts = DriveFacts(None, None, "", "", 0.0, 0.0, None, 0)
+        self._facts = _NOTHING_KNOWN
         state = self.machine.advance(self._facts)
         command = VehicleCommand(ego.stamp, 0, 0.0, 0.0, self.config.longitudinal.hold_acceleration, 0.0)
         if self.machine.engaged:

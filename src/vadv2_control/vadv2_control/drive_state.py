@@ -55,6 +55,7 @@ class DriveStateMachine:
         self.cause = "no odometry yet"
         self.engaged = False
         self.human_drives = False
+        self._by_itself = True
 
     def advance(self, facts: DriveFacts) -> DriveState:
         """One step of the machine.
@@ -63,7 +64,8 @@ class DriveStateMachine:
         """
         if not self.engaged:
             self._rest(facts)
-            if self.state is DriveState.READY and self.config.engage_automatically and not self.human_drives:
+            automatic = self.config.engage_automatically and self._by_itself
+            if self.state is DriveState.READY and automatic and not self.human_drives:
                 self.engage(facts)
         if self.engaged:
             self._drive(facts)
@@ -146,8 +148,8 @@ class DriveStateMachine:
         return ""
 
     def disengage(self, cause: str) -> None:
-        """Stop commanding the vehicle; an emergency stays latched."""
-        self.engaged = False
+        """Stop commanding the vehicle, until somebody engages; an emergency stays latched."""
+        self.engaged = self._by_itself = False
         if self.state is not DriveState.EMERGENCY:
             self._to(DriveState.WAITING, cause)
 
@@ -157,16 +159,18 @@ class DriveStateMachine:
             self.disengage("driver took over")
         self.human_drives = drives
 
-    def clear_emergency(self, speed: float) -> str:
+    def clear_emergency(self, facts: DriveFacts) -> str:
         """Unlatch the emergency.
 
         Returns:
-            Empty, or why not.
+            Empty, or why not: no emergency, moving, or nothing that says how fast.
         """
         if self.state is not DriveState.EMERGENCY:
             return "no emergency is latched"
-        if speed > _MOVING:
-            return f"still moving at {speed:.1f} m/s"
-        self.engaged = False
+        if facts.odometry_age is None or facts.odometry_age > self.config.max_odometry_age:
+            return "it may be moving: no odometry says how fast"
+        if facts.speed > _MOVING:
+            return f"still moving at {facts.speed:.1f} m/s"
+        self.engaged = self._by_itself = False
         self._to(DriveState.WAITING, "emergency cleared")
         return ""

@@ -12,10 +12,15 @@ import numpy as np
 
 from vadv2_control.configuration import DriveConfig
 from vadv2_core.ego import EgoState
-from vadv2_core.stamps import seconds_between
+from vadv2_core.stamps import Stamp, seconds_between
 from vadv2_core.trajectory import Trajectory
 
 _MAX_POINTS = 400
+MAX_AHEAD = 0.1
+"""Seconds that a stamp may be ahead of now: clocks of two computers, and topics that overtake one another. What is
+stamped farther ahead would count as fresh for as long as that, also after its source died."""
+_MAX_ACCELERATION = 30.0
+"""m/s², beyond what any road vehicle does: a plan that asks for it is no plan."""
 _JUMP_MARGIN = 1.0
 """Metres a pose may jump beyond what its speed explains (a localiser's small corrections)."""
 
@@ -41,10 +46,15 @@ class OdometryIntake:
     _doubted: EgoState | None = None
     _agreeing: int = 0
 
-    def accept(self, ego: EgoState) -> bool:
-        """Whether this sample is believed; if so it is `last`."""
+    def accept(self, ego: EgoState, now: Stamp) -> bool:
+        """Whether this sample is believed; if so it is `last`.
+
+        Args:
+            ego: The sample; the same one may be shown again.
+            now: Present time.
+        """
         self.relocated = False
-        reason = self._fault(ego)
+        reason = self._fault(ego, now)
         if reason:
             self.rejected += 1
             self.reason = reason
@@ -52,8 +62,10 @@ class OdometryIntake:
             return False
         jump = self._jump(self.last, ego)
         if jump:
-            agrees = self._doubted is not None and not self._jump(self._doubted, ego)
-            self._agreeing = self._agreeing + 1 if agrees else 1
+            if self._doubted is None or self._jump(self._doubted, ego):
+                self._agreeing = 1
+            elif ego.stamp > self._doubted.stamp:  # a sample that is shown again agrees with itself
+                self._agreeing += 1
             self._doubted = ego
             if self._agreeing < self.config.relocation_samples:
                 self.rejected += 1
@@ -63,7 +75,10 @@ class OdometryIntake:
         self.last, self._doubted, self._agreeing, self.reason = ego, None, 0, ""
         return True
 
-    def _fault(self, ego: EgoState) -> str:
+    def _fault(self, ego: EgoState, now: Stamp) -> str:
+        ahead = seconds_between(now, ego.stamp)
+        if ahead > MAX_AHEAD:
+            return f"odometry is stamped {ahead:.2f} s ahead of now"
         numbers = (ego.pose.x, ego.pose.y, ego.pose.yaw, *ego.velocity, *ego.acceleration, ego.yaw_rate)
         if not all(map(math.isfinite, numbers)):
             return "odometry is not finite"
@@ -88,7 +103,7 @@ class OdometryIntake:
         self.last, self._doubted, self._agreeing, self.reason, self.relocated = None, None, 0, "", False
 
 
-def plan_fault(plan: Trajectory, ego: EgoState, config: DriveConfig, max_speed: float) -> str:
+def plan_fault(plan: Trajectory, ego: EgoState, now: Stamp, config: DriveConfig, max_speed: float) -> str:
     """Why a plan cannot be driven, in words; empty where it can.
 
     The planner's validator has already looked at comfort and feasibility; this is the last look at sanity, because the
@@ -106,10 +121,12 @@ def plan_fault(plan: Trajectory, ego: EgoState, config: DriveConfig, max_speed: 
     moved = np.hypot(*np.diff(points[:, 1:3], axis=0, prepend=[[0.0, 0.0]]).T)
     if (moved > 1.5 * max_speed * steps + 0.5).any():
         return f"plan teleports by {moved.max():.1f} m"
-    future = -seconds_between(plan.stamp, ego.stamp)
-    if future > 0.5:
+    if np.abs(points[:, 4]).max() > 1.5 * max_speed or np.abs(points[:, 5]).max() > _MAX_ACCELERATION:
+        return f"plan asks for {np.abs(points[:, 4]).max():.0f} m/s and {np.abs(points[:, 5]).max():.0f} m/s^2"
+    future = seconds_between(now, plan.stamp)
+    if future > MAX_AHEAD:
         return f"plan's stamp is {future:.2f} s in the future"
     away = math.hypot(plan.origin_pose.x - ego.pose.x, plan.origin_pose.y - ego.pose.y)
-    if away > config.max_path_deviation + max_speed * max(-future, 0.0) + 0.5:
+    if away > config.max_path_deviation + max_speed * max(seconds_between(plan.stamp, ego.stamp), 0.0) + 0.5:
         return f"plan starts {away:.1f} m from the vehicle"
     return ""

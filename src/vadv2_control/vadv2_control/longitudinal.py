@@ -1,4 +1,4 @@
-"""Speed along a plan: drive, bring to a stop at its end, hold, or brake in an emergency."""
+"""Speed along a plan: drive, bring to a stop at its end, hold."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ class LongitudinalState(Enum):
     DRIVE = "drive"
     STOPPING = "stopping"
     STOPPED = "stopped"
-    EMERGENCY = "emergency"
 
 
 class LongitudinalController:
@@ -62,17 +61,17 @@ class LongitudinalController:
         planned = path.speed_at(ahead)
         wanted = max(planned + correction, 0.0)
         feedforward = path.acceleration_at(ahead) if planned > 0.0 else 0.0
-        capped = wanted > speed_limit
+        # The vehicle's own speed at the end of its lag, so that a moving target is met and not chased.
+        coming = max(ego.speed + ego.acceleration[0] * config.preview, 0.0)
+        capped = max(wanted, coming) > speed_limit
         self.target_speed = wanted
         if capped:
             # A cap that falls below the present speed is approached gently, without winding the integral up; the plan's
             # own acceleration no longer belongs to the target and would push past it.
-            self.target_speed = max(speed_limit, ego.speed - _CAP_APPROACH)
+            self.target_speed = min(wanted, max(speed_limit, ego.speed - _CAP_APPROACH))
             feedforward = min(feedforward, 0.0)
-        # The vehicle's own speed at the end of its lag, so that a moving target is met and not chased.
-        error = self.target_speed - max(ego.speed + ego.acceleration[0] * config.preview, 0.0)
         asked = self.pid.update(
-            error,
+            self.target_speed - coming,
             path.acceleration_at(time) - ego.acceleration[0],
             kp=config.speed_gain,
             ki=config.speed_integral_gain,
@@ -99,7 +98,7 @@ class LongitudinalController:
         config = self.config
         starts = path.max_speed_within(time, config.start_horizon) > config.start_speed
         standing = speed <= config.stopped_speed
-        if self.state in (LongitudinalState.STOPPED, LongitudinalState.EMERGENCY):
+        if self.state is LongitudinalState.STOPPED:
             if not standing or (starts and remaining > 0.3):
                 self.state = LongitudinalState.DRIVE
             return

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vadv2_control.configuration import ObstacleConfig
+from vadv2_control.intake import MAX_AHEAD
 from vadv2_control.reference import ReferencePath
 from vadv2_core.ego import EgoState
 from vadv2_core.geometry import Array, box_corners
@@ -36,14 +37,16 @@ def time_to_collision(
     Obstacles keep their velocity. Contacts of a standing ego do not count (nobody is at fault for standing).
     """
     age = seconds_between(obstacles.stamp, now)
-    if not config.enabled or not len(obstacles.boxes) or age > config.max_age or ego.speed < 0.3:
+    if not config.enabled or not len(obstacles.boxes) or not -MAX_AHEAD <= age <= config.max_age or ego.speed < 0.3:
         return None
     place = path.locate(ego.pose)
     times = np.arange(0.0, config.horizon + 1e-9, 0.1)
-    stations = place.station + ego.speed * times
-    yaws = np.array([path.yaw_at(float(s)) for s in stations]) + place.heading
+    # Both at the same moment: odometry and obstacles are seldom of the same one, and neither is of now.
+    stations = place.station + ego.speed * (times + max(seconds_between(ego.stamp, now), 0.0))
+    path_yaws = np.array([path.yaw_at(float(s)) for s in stations])
     xy = np.array([path.point_at(float(s)) for s in stations])
-    xy += place.lateral * np.stack([-np.sin(yaws), np.cos(yaws)], -1)
+    xy += place.lateral * np.stack([-np.sin(path_yaws), np.cos(path_yaws)], -1)
+    yaws = path_yaws + place.heading
     centre = xy + vehicle.centre_offset * np.stack([np.cos(yaws), np.sin(yaws)], -1)
     grow = 2.0 * config.margin
     mine = box_corners(centre[:, 0], centre[:, 1], yaws, vehicle.length + grow, vehicle.width + grow)

@@ -6,6 +6,7 @@ that a running node may change.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -62,7 +63,8 @@ class PidController:
             integral = self.i + ki * error * dt
             unlimited = self.p + integral + self.d + self.f
             pushes_out = (unlimited > high and error > 0.0) or (unlimited < low and error < 0.0)
-            if not pushes_out or abs(integral) < abs(self.i):
+            # A term that is not finite passes with its step; an integral would keep it for good.
+            if math.isfinite(integral) and (not pushes_out or abs(integral) < abs(self.i)):
                 self.i = float(np.clip(integral, low, high))
         unlimited = self.p + self.i + self.d + self.f
         output = float(np.clip(unlimited, low, high))

@@ -11,7 +11,9 @@ from vadv2_core.stamps import Stamp, seconds_between
 from vadv2_core.trajectory import Trajectory
 
 _STANDSTILL_STEP = 0.02
-"""Points closer together than this, m, say nothing about direction: a standing plan's yaw is the vehicle's."""
+"""Points closer together than this, m, say nothing about direction."""
+_STANDING = 0.1
+"""A plan that never gets farther than this, m, says nothing about direction either: its yaw is the vehicle's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +55,10 @@ class ReferencePath:
         self._stations_by_time: Array = arc_length(xy)
         keep = [0]
         for index in range(1, len(xy)):
-            if self._stations_by_time[index] - self._stations_by_time[keep[-1]] > _STANDSTILL_STEP:
+            # The straight way, not the driven one: a plan that jitters drives far and gets nowhere.
+            if np.hypot(*(xy[index] - xy[keep[-1]])) > _STANDSTILL_STEP:
                 keep.append(index)
-        if len(keep) < 2:
+        if len(keep) < 2 or np.hypot(*(xy - xy[0]).T).max() < _STANDING:
             ahead = np.array([np.cos(origin.yaw), np.sin(origin.yaw)])
             self._xy: Array = np.vstack([xy[0], xy[0] + ahead])
         else:

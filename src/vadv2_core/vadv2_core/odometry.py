@@ -43,6 +43,12 @@ class OdometryCounters:
     restarts: int = 0
 
 
+def is_finite(ego: EgoState, *, has_acceleration: bool = True) -> bool:
+    """Whether every number of a state that is known is finite."""
+    numbers = (ego.pose.x, ego.pose.y, ego.pose.yaw, *ego.velocity, ego.yaw_rate, ego.steering_angle or 0.0)
+    return all(map(math.isfinite, (*numbers, *(ego.acceleration if has_acceleration else ()))))
+
+
 class OdometryBuffer:
     """Ego states in order of time, interpolated to a stamp.
 
@@ -78,8 +84,7 @@ class OdometryBuffer:
             The state as kept, None where it was left out.
         """
         self.counters.received += 1
-        numbers = (ego.pose.x, ego.pose.y, ego.pose.yaw, *ego.velocity, ego.yaw_rate, ego.steering_angle or 0.0)
-        if not all(map(math.isfinite, (*numbers, *(ego.acceleration if has_acceleration else ())))):
+        if not is_finite(ego, has_acceleration=has_acceleration):
             self.counters.not_finite += 1
             return None
         if self._states:

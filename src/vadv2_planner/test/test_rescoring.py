@@ -224,6 +224,13 @@ def test_a_light_is_believed_by_the_mean_of_two_frames(rescorer: Rescorer, frame
     assert rescorer.objections(points, at_light(second, SignalState.GREEN, 14.2, 0.6), 8.0)[0] is not None
 
 
+def test_the_light_is_followed_also_while_nothing_is_held_against_a_future(rescorer: Rescorer, frame: Frame) -> None:
+    rescorer.config = replace(rescorer.config, enabled=False)
+    for stamp in (STAMP, STAMP + 100_000_000):
+        rescorer.objections(futures(straight(8.0)), at_light(frame(stamp=stamp), SignalState.RED, 10.0), 8.0)
+    assert rescorer.held > 0.5, "patience asks for it"
+
+
 def test_nothing_seen_or_switched_off_says_nothing(rescorer: Rescorer, tokens: SceneTokens) -> None:
     points = futures(straight(8.0))
     assert rescorer.objections(points, None, 8.0) == (None,)

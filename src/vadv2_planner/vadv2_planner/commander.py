@@ -112,8 +112,6 @@ class Commander:
         step = 1.0
         # The bend under way counts too: it began behind the ego.
         s = np.arange(-c.turn_length, min(c.look_ahead + c.turn_length, left), step)
-        if len(s) < 4:
-            return (DrivingAction.STOP, max(left, 0.0))
         path = point_at(points, np.clip(here + s, 0.0, None))
         d = path[4:] - path[:-4]
         moved = np.hypot(d[:, 0], d[:, 1]) > 0.5 * step

@@ -18,9 +18,12 @@ from vadv2_ros.ego_listener import EgoListener
 from vadv2_ros.node_process import run_node
 from vadv2_ros.worker_node import WorkerNode
 
+_NEARER = 5.0
+"""m by which a manoeuvre is nearer when it is announced again."""
+
 
 class CommanderNode(WorkerNode[CommanderNodeConfig, EgoState]):
-    """`Commander` as a lifecycle node; it speaks when the command changes."""
+    """`Commander` as a lifecycle node; it speaks when the command changes, and as it comes nearer."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__("commander", CommanderNodeConfig, **arguments)
@@ -48,7 +51,7 @@ class CommanderNode(WorkerNode[CommanderNodeConfig, EgoState]):
             self.offer(self._odometry.newest)
 
     def work(self, item: EgoState) -> None:
-        """Say the next manoeuvre where it is another than before, or 10 m nearer."""
+        """Say the next manoeuvre where it is another than before, or `_NEARER`; between, the planner counts the way."""
         route = self._route
         if route is None and not self._words.strip():
             return
@@ -56,7 +59,8 @@ class CommanderNode(WorkerNode[CommanderNodeConfig, EgoState]):
         known = route or Route(item.stamp, _straight_ahead(item))
         command = self._commander.command(known, item, self._words or None)
         said = self._announced
-        if said is None or (command.text, command.action) != (said.text, said.action):
+        changed = said is None or (command.text, command.action) != (said.text, said.action)
+        if said is None or changed or abs(command.distance - said.distance) >= _NEARER:
             self._announced = command
             self.send(self._output, driving_command_to_message, command)
 

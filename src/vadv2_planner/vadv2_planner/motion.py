@@ -24,6 +24,8 @@ KNOT_INTERVAL = 0.5
 """Seconds between waypoints."""
 JERK_WEIGHT = 0.0002
 """s^6: motion faster than about 5 rad/s is taken for noise of the waypoints."""
+_STANDS = 0.5
+"""m/s, up to which the ego counts as at rest."""
 REST_SPEED = 1.0
 """m/s: well below it the direction of motion is held rather than followed."""
 
@@ -73,7 +75,7 @@ def present_motion(ego: EgoState) -> tuple[Array, Array]:
     v = max(ego.speed, 0.0)
     limited = float(np.clip(ego.acceleration[0], -8.0, 4.0))
     # At rest an accelerometer still shows a slope; a motion must not begin with it.
-    longitudinal = limited if v > 0.5 else max(limited, 0.0) if v > REST_SPEED else 0.0
+    longitudinal = limited if v > _STANDS else 0.0
     lateral = float(np.clip(v * ego.yaw_rate, -6.0, 6.0))
     return np.array([v, 0.0]), np.array([longitudinal, lateral])
 

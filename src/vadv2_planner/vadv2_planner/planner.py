@@ -16,6 +16,7 @@ from vadv2_core.stamps import NANOSECONDS, Stamp, seconds_between
 from vadv2_core.taxonomy import DrivingAction, LongitudinalAction
 from vadv2_core.tokens import SceneTokens
 from vadv2_core.trajectory import Trajectory, TrajectoryCandidates
+from vadv2_planner.command_track import CommandTrack
 from vadv2_planner.config import PlannerConfig
 from vadv2_planner.following import bounds_of, followed
 from vadv2_planner.heeding import heeded
@@ -131,6 +132,7 @@ class Planner:
         self._validator = Validator(config.validator, config.vehicle)
         self._rescorer = Rescorer(config.rescoring, config.vehicle)
         self._patience = Patience()
+        self._command = CommandTrack()
         self._last: Trajectory | None = None
         self.followed = 0
 
@@ -161,9 +163,10 @@ class Planner:
         self._rescorer.config = config.rescoring
 
     def reset(self) -> None:
-        """Forget the last plan, the last frame and how long it waited."""
+        """Forget the last plan, the last frame, the command and how long it waited."""
         self._last = None
         self._patience.reset()
+        self._command.reset()
         self._rescorer.reset()
 
     def plan(
@@ -194,6 +197,7 @@ class Planner:
         ego = ego_at(ego, stamp)
         degraded: list[str] = []
         ages = {"ego": 0.0, "command": max(seconds_between(command.stamp, stamp), 0.0)}
+        command = self._command.carried(command, ego)
         if tokens is not None:
             ages["tokens"] = 0.0
             blind = int(np.count_nonzero(~tokens.camera_valid))

@@ -114,7 +114,11 @@ class Rescorer:
             speed: m/s of the ego now.
         """
         none: tuple[Objection | None, ...] = (None,) * len(points)
-        if tokens is None or not self.config.enabled:
+        if tokens is None:
+            return none
+        # Patience asks for the light too, whoever else is not listened to.
+        self._light = followed_light(self._light, tokens)
+        if not self.config.enabled:
             return none
         count = min(int(self.config.horizon * PLAN_RATE_HZ), points.shape[1])
         near = points[:, _STRIDE - 1 : count : _STRIDE]
@@ -126,7 +130,6 @@ class Rescorer:
         # Where he has been tells late that somebody brakes, and what perception says may be early: the slower is taken.
         going[:, 0] = np.minimum(going[:, 0], tokens.objects.velocities[:, 0])
         met = self._met(near, tokens.objects, sure, going)
-        self._light = followed_light(self._light, tokens)
         self._stopping = self._stops_for(self._light, speed)
         over = self._over_line(near, self._light, speed) if self._stopping else none
         return tuple(m or o for m, o in zip(met, over, strict=True))

@@ -96,6 +96,20 @@ def test_a_connected_can_speaks_first_and_then_alone(bench: Bench) -> None:
     assert len(bench.node.states) == 2 and bench.node.states.newest.acceleration == (0.8, 0.0)
 
 
+def test_a_can_that_says_nothing_usable_does_not_silence_odometry(bench: Bench) -> None:
+    can = bench.vehicle.create_publisher(EgoStateMessage, "/listening/input/ego_state", qos.ODOMETRY)
+    bench.wait(lambda: min(bench.node.connections().values()))
+    can.publish(ego_state_to_message(state(1000, acceleration=float("nan"))))
+    bench.wait(lambda: len(bench.node.heard) == 1)
+    assert bench.node.states.newest is None
+    for milliseconds in range(0, 1300, 100):
+        bench.odometry.publish(odometry_from_ego_state(state(1000 + milliseconds)))
+    bench.wait(lambda: bench.node.states.newest)
+    can.publish(ego_state_to_message(state(2400, acceleration=0.7)))
+    bench.wait(lambda: bench.node.states.newest.acceleration == (0.7, 0.0))
+    assert len(bench.node.states) == 1, "from the first usable one on the CAN speaks alone"
+
+
 def test_a_silent_can_is_not_waited_for_longer_than_a_second(bench: Bench) -> None:
     can = bench.vehicle.create_publisher(EgoStateMessage, "/listening/input/ego_state", qos.ODOMETRY)
     bench.wait(lambda: min(bench.node.connections().values()))

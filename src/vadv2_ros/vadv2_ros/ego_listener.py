@@ -8,7 +8,7 @@ from typing import Any
 from nav_msgs.msg import Odometry
 from vadv2_msgs import msg as messages
 
-from vadv2_core.odometry import OdometryBuffer, OdometryConfig
+from vadv2_core.odometry import OdometryBuffer, OdometryConfig, is_finite
 from vadv2_core.stamps import Stamp, seconds_between
 from vadv2_ros import qos
 from vadv2_ros.conversions import ego_state_from_message
@@ -57,8 +57,10 @@ class EgoListener:
         return young and self._node.connections().get("in.ego_state", 0) > 0
 
     def _on_ego_state(self, message: Any) -> None:
-        if not self._has_can:
+        state = ego_state_from_message(message)
+        if not self._has_can and is_finite(state):
+            # Not before a state that can be used: until then odometry is better than nothing.
             self._has_can = True
             self.buffer.reset()
-        self.buffer.push(ego_state_from_message(message))
+        self.buffer.push(state)
         self._heard()

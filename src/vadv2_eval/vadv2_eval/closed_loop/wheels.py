@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -189,19 +189,20 @@ def driver_config(name: str, vehicle: VehicleConfig, models: Path, model: str = 
     from vadv2_planner.config import PlannerConfig
     from vadv2_planner.registry import NETWORKS, PLANNERS
 
+    planner = PlannerConfig(vehicle=vehicle)
     if name == "model" and model:
         folder = Path(model).resolve()
         if not any((folder / stage).is_dir() for stage in ("perception", "planner", "vlm")):
             raise InputError("is no model", model, "a folder with perception, planner and vlm")
-        return DriverConfig(model=folder.name, models=str(folder.parent), vehicle=vehicle)
+        return DriverConfig(model=folder.name, models=str(folder.parent), vehicle=vehicle, planner=planner)
     if name == "model":
-        return DriverConfig(models=str(models), vehicle=vehicle)
+        return DriverConfig(models=str(models), vehicle=vehicle, planner=planner)
     if name not in PLANNERS:
         if (models / name).is_dir():
-            return DriverConfig(model=name, models=str(models), vehicle=vehicle)
+            return DriverConfig(model=name, models=str(models), vehicle=vehicle, planner=planner)
         known = ", ".join(("expert", "lane_follower", "model", *PLANNERS))
         raise InputError(f"driver {name!r} is unknown", "--driver", f"one of {known}, or a folder below {models}")
-    planner = PlannerConfig(planner=name)
+    planner = replace(planner, planner=name)
     if (models / name).is_dir():
         return DriverConfig(model=name, models=str(models), planner=planner, vehicle=vehicle)
     pictures = name in NETWORKS and getattr(NETWORKS[name], "needs_pictures", True)

@@ -196,6 +196,7 @@ def drive(spec: DriveSpec, faults: Sequence[Fault]) -> Trace:
     trace.model_id = planning.model_id
     controller = Controller(ControlConfig(drive=DriveConfig(engage_automatically=True)), world.config.vehicle)
     memories = [FaultMemory() for _ in faults]
+    cleared = False
     try:
         for index in range(round(spec.seconds / STEP)):
             time = index * STEP
@@ -207,7 +208,9 @@ def drive(spec: DriveSpec, faults: Sequence[Fault]) -> Trace:
             for _, memory in active:
                 memory.seconds += STEP
             if status.state is DriveState.EMERGENCY and world.speed < 0.1:
-                controller.clear_emergency()
+                cleared = not controller.clear_emergency() or cleared
+            if cleared and not status.engaged:
+                controller.engage()  # whoever clears it wants to drive on, once that is possible
             trace.commands.append(command)
             trace.states.append(status.state)
             trace.causes.append(status.cause)
