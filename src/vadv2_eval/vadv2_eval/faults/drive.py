@@ -209,7 +209,7 @@ def drive(spec: DriveSpec, faults: Sequence[Fault]) -> Trace:
                 memory.seconds += STEP
             if status.state is DriveState.EMERGENCY and world.speed < 0.1:
                 cleared = not controller.clear_emergency() or cleared
-            if cleared and not status.engaged:
+            if cleared and not controller.machine.engaged:
                 controller.engage()  # whoever clears it wants to drive on, once that is possible
             trace.commands.append(command)
             trace.states.append(status.state)
